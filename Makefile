@@ -1,0 +1,46 @@
+# Everything runs in .venv, which only needs python3 and a C++ compiler on the machine.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CMAKE := $(shell command -v cmake || echo $(BIN)/cmake)
+
+.PHONY: prune test lint kernels-sanitize clean
+
+# A user's way: a fresh environment, a plain install, a pruned model, its accuracy.
+prune:
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet .
+	mkdir -p build
+	$(BIN)/spa-onnx prune models/digits/digits.onnx -o build/digits_pruned.onnx --ratio 0.5
+	$(BIN)/python models/digits/evaluate.py models/digits/digits.onnx build/digits_pruned.onnx
+
+# A developer's way: an editable install. Without the kernels half of the tests would be
+# skipped, so their absence is an error here.
+test: $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	$(BIN)/python -c 'from spa_onnx.runtime.library import library_path; print(library_path())'
+	$(BIN)/pytest -n 2
+
+lint: $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# The kernel tests with every read and write checked. The sanitizers are those of gcc.
+kernels-sanitize: $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	test -x "$(CMAKE)" || $(BIN)/python -m pip install --quiet cmake
+	$(CMAKE) -S runtime_kernels -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DSPA_SANITIZE=ON -DSPA_WERROR=ON -DSPA_BUILD_TESTS=ON \
+	  -DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python"
+	$(CMAKE) --build build/sanitize --parallel 2
+	cd build/sanitize && $(dir $(CMAKE))ctest --output-on-failure
+
+clean:
+	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,77 @@
+"""Global ranking: the least worthy lanes of the whole model go first, with a floor for every dim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.allocate.budget import Ratio
+from spa_onnx.allocate.problem import AllocationProblem, check_reachable
+from spa_onnx.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalRank:
+    """Remove every lane below one threshold of worth, the highest that the budget needs.
+
+    Attributes:
+        floor: share of a dim's lanes that a threshold alone never removes; keeps one weak dim from
+            being emptied. Ignored where the budget cannot be met otherwise.
+    """
+
+    floor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor <= 1:
+            raise UsageError(f"floor {self.floor} is not in [0, 1]")
+
+    def allocate(self, problem: AllocationProblem) -> NDArray[np.int64]:
+        """Return the kept width of every dim.
+
+        Source: the floor follows Gupta et al., "Is Complexity Required for Neural Network Pruning?",
+        2022.
+
+        Raises:
+            BudgetError: the narrowest model is above the budget.
+        """
+        check_reachable(problem)
+        for floor in (self.floor, self.floor / 4, 0.0):
+            widths = self._rank(problem, floor)
+            if widths is not None:
+                return widths
+        return problem.aligned(np.ones_like(problem.sizes))
+
+    def _rank(self, problem: AllocationProblem, floor: float) -> NDArray[np.int64] | None:
+        """Search the smallest number of lanes, in order of worth, whose removal meets the budget."""
+        least = np.maximum(1, np.ceil(problem.sizes * floor)).astype(np.int64)
+        owners, worths = [], []
+        for k, worth in enumerate(problem.worth):
+            removable = problem.sizes[k] - least[k]
+            owners.append(np.full(removable, k))
+            worths.append(worth[:removable])
+        order = np.argsort(np.concatenate(worths), kind="stable")
+        owner = np.concatenate(owners)[order]
+
+        def widths_after(count: int) -> NDArray[np.int64]:
+            removed = np.bincount(owner[:count], minlength=len(problem.sizes))
+            return problem.aligned(problem.sizes - removed)
+
+        low, high = 0, len(owner)
+        if not self._met(problem, widths_after(high)):
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self._met(problem, widths_after(middle)):
+                high = middle
+            else:
+                low = middle + 1
+        return widths_after(high)
+
+    @staticmethod
+    def _met(problem: AllocationProblem, widths: NDArray[np.int64]) -> bool:
+        if isinstance(problem.budget, Ratio):
+            return bool(widths.sum() <= problem.sizes.sum() * (1 - problem.budget.removed))
+        _, cost, share = problem.quantity()
+        return cost.at(widths) <= share * cost.at(problem.sizes) * (1 + 1e-12)

@@ -1,0 +1,43 @@
+"""Magnitude importance: small weights matter least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.score.weights import DimWeights
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class L1:
+    """Score a unit by the sum of the absolute values of every matrix entry removed with it."""
+
+    def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
+        """Return ``sum |w|``, shape ``(units,)``, in weight units.
+
+        Source: Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3.1, summed
+        over all coupled matrices.
+        """
+        total = np.zeros(weights.units)
+        for block in weights.blocks("produces", "consumes"):
+            total[block.units] += np.abs(block.weights).sum(axis=1, dtype=np.float64)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class L2:
+    """Score a unit by the Euclidean norm of every matrix entry removed with it."""
+
+    def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
+        """Return ``sqrt(sum w^2)``, shape ``(units,)``, in weight units.
+
+        Source: as :class:`L1`, with the norm that Torch-Pruning calls group L2.
+        """
+        total = np.zeros(weights.units)
+        for block in weights.blocks("produces", "consumes"):
+            total[block.units] += np.einsum("uk,uk->u", block.weights, block.weights)
+        return np.sqrt(total)

@@ -1,0 +1,45 @@
+"""Uniform allocation: every dim loses the same share of its lanes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.allocate.budget import Ratio
+from spa_onnx.allocate.problem import AllocationProblem, check_reachable
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Give every dim the same ratio; for cost budgets the smallest ratio that meets them."""
+
+    def allocate(self, problem: AllocationProblem) -> NDArray[np.int64]:
+        """Return the kept width of every dim.
+
+        Raises:
+            BudgetError: the narrowest model is above the budget.
+        """
+        if isinstance(problem.budget, Ratio):
+            return _widths(problem, problem.budget.removed)
+        check_reachable(problem)
+        _, cost, share = problem.quantity()
+        target = share * cost.at(problem.sizes)
+        low, high = 0.0, 1.0
+        for _ in range(40):  # bisection to below one lane of any dim
+            middle = (low + high) / 2
+            met = cost.at(_widths(problem, middle)) <= target
+            low, high = (low, middle) if met else (middle, high)
+        return _widths(problem, high)
+
+
+def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
+    exact = problem.sizes * (1 - removed)
+    if problem.align == 1:
+        widths = np.maximum(1, np.floor(exact + 0.5)).astype(np.int64)
+        return np.minimum(widths, problem.sizes)
+    nearest = (np.floor(exact / problem.align + 0.5) * problem.align).astype(np.int64)
+    short = problem.sizes < 2 * problem.align  # alignment would leave these whole or nearly so
+    plain = np.maximum(1, np.floor(exact + 0.5)).astype(np.int64)
+    return np.where(short, np.minimum(np.maximum(plain, 1), problem.sizes), np.maximum(nearest, problem.align))

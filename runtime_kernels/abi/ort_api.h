@@ -1,0 +1,196 @@
+// The slice of ONNX Runtime's C ABI that these ops use.
+//
+// The runtime's Python wheel ships no headers, so the slots are declared here.
+// The function table only ever grows: slot N means the same in every release
+// that has it. All slots below exist since 1.17, which is the oldest runtime
+// that RegisterCustomOps accepts. Names are those of the runtime.
+
+#ifndef SPA_ABI_ORT_API_H_
+#define SPA_ABI_ORT_API_H_
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+struct OrtStatus;
+struct OrtSessionOptions;
+struct OrtCustomOpDomain;
+struct OrtKernelInfo;
+struct OrtKernelContext;
+struct OrtShapeInferContext;
+struct OrtTensorTypeAndShapeInfo;
+struct OrtValue;
+struct OrtOpAttr;
+
+enum OrtErrorCode : int {
+  ORT_FAIL = 1,
+  ORT_INVALID_ARGUMENT = 2,
+};
+
+enum ONNXTensorElementDataType : int {
+  ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT = 1,
+  ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 = 2,
+};
+
+enum OrtCustomOpInputOutputCharacteristic : int {
+  INPUT_OUTPUT_REQUIRED = 0,
+  INPUT_OUTPUT_OPTIONAL = 1,
+};
+
+enum OrtMemType : int { OrtMemTypeDefault = 0 };
+
+enum OrtOpAttrType : int { ORT_OP_ATTR_INT = 1 };
+
+// Functions that return OrtStatus* return null on success.
+struct OrtApi {
+  OrtStatus* (*CreateStatus)(OrtErrorCode code, const char* message);  // slot 0
+  void* unused_1[25];
+  OrtStatus* (*CreateCustomOpDomain)(const char* domain,
+                                     OrtCustomOpDomain** out);  // slot 26
+  OrtStatus* (*CustomOpDomain_Add)(OrtCustomOpDomain* domain,
+                                   const struct OrtCustomOp* op);  // slot 27
+  OrtStatus* (*AddCustomOpDomain)(OrtSessionOptions* options,
+                                  OrtCustomOpDomain* domain);  // slot 28
+  void* unused_29[22];
+  OrtStatus* (*GetTensorMutableData)(OrtValue* value, void** out);  // slot 51
+  void* unused_52[7];
+  OrtStatus* (*SetDimensions)(OrtTensorTypeAndShapeInfo* info,
+                              const int64_t* dims, size_t count);  // slot 59
+  void* unused_60[1];
+  OrtStatus* (*GetDimensionsCount)(const OrtTensorTypeAndShapeInfo* info,
+                                   size_t* out);  // slot 61
+  OrtStatus* (*GetDimensions)(const OrtTensorTypeAndShapeInfo* info,
+                              int64_t* dims, size_t count);  // slot 62
+  OrtStatus* (*GetSymbolicDimensions)(const OrtTensorTypeAndShapeInfo* info,
+                                      const char** names,
+                                      size_t count);  // slot 63
+  void* unused_64[1];
+  OrtStatus* (*GetTensorTypeAndShape)(
+      const OrtValue* value, OrtTensorTypeAndShapeInfo** out);  // slot 65
+  void* unused_66[20];
+  OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo* info,
+                                             const char* name,
+                                             int64_t* out);  // slot 86
+  void* unused_87[1];
+  OrtStatus* (*KernelContext_GetInputCount)(const OrtKernelContext* context,
+                                            size_t* out);  // slot 88
+  void* unused_89[1];
+  OrtStatus* (*KernelContext_GetInput)(const OrtKernelContext* context,
+                                       size_t index,
+                                       const OrtValue** out);  // slot 90
+  OrtStatus* (*KernelContext_GetOutput)(OrtKernelContext* context, size_t index,
+                                        const int64_t* dims, size_t count,
+                                        OrtValue** out);  // slot 91
+  void* unused_92[1];
+  void (*ReleaseStatus)(OrtStatus* status);  // slot 93
+  void* unused_94[5];
+  void (*ReleaseTensorTypeAndShapeInfo)(
+      OrtTensorTypeAndShapeInfo* info);  // slot 99
+  void* unused_100[144];
+  OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo* info, char* out,
+                                       size_t* size);  // slot 244
+  void* unused_245[4];
+  OrtStatus* (*KernelInfoGetConstantInput_tensor)(
+      const OrtKernelInfo* info, size_t index, int* is_constant,
+      const OrtValue** out);  // slot 249
+  void* unused_250[18];
+  OrtStatus* (*ShapeInferContext_GetInputTypeShape)(
+      const OrtShapeInferContext* context, size_t index,
+      OrtTensorTypeAndShapeInfo** info);  // slot 268
+  OrtStatus* (*ShapeInferContext_GetAttribute)(
+      const OrtShapeInferContext* context, const char* name,
+      const OrtOpAttr** out);  // slot 269
+  OrtStatus* (*ShapeInferContext_SetOutputTypeShape)(
+      const OrtShapeInferContext* context, size_t index,
+      const OrtTensorTypeAndShapeInfo* info);  // slot 270
+  OrtStatus* (*SetSymbolicDimensions)(OrtTensorTypeAndShapeInfo* info,
+                                      const char** names,
+                                      size_t count);  // slot 271
+  OrtStatus* (*ReadOpAttr)(const OrtOpAttr* attribute, OrtOpAttrType type,
+                           void* data, size_t length,
+                           size_t* out);  // slot 272
+  void* unused_273[1];
+  OrtStatus* (*KernelContext_ParallelFor)(
+      const OrtKernelContext* context, void (*body)(void* user, size_t index),
+      size_t total, size_t batches, void* user);  // slot 274
+};
+
+struct OrtApiBase {
+  const OrtApi* (*GetApi)(uint32_t version);
+  const char* (*GetVersionString)();
+};
+
+// A null member crashes the runtime unless its comment says that it may be.
+struct OrtCustomOp {
+  uint32_t version;
+  // Null is fine for these where CreateKernelV2 and KernelComputeV2 are given.
+  void* (*CreateKernel)(const OrtCustomOp* op, const OrtApi* api,
+                        const OrtKernelInfo* info);
+  const char* (*GetName)(const OrtCustomOp* op);
+  const char* (*GetExecutionProviderType)(const OrtCustomOp* op);
+  ONNXTensorElementDataType (*GetInputType)(const OrtCustomOp* op,
+                                            size_t index);
+  size_t (*GetInputTypeCount)(const OrtCustomOp* op);
+  ONNXTensorElementDataType (*GetOutputType)(const OrtCustomOp* op,
+                                             size_t index);
+  size_t (*GetOutputTypeCount)(const OrtCustomOp* op);
+  void (*KernelCompute)(void* kernel, OrtKernelContext* context);  // as above
+  void (*KernelDestroy)(void* kernel);
+  OrtCustomOpInputOutputCharacteristic (*GetInputCharacteristic)(
+      const OrtCustomOp* op, size_t index);
+  OrtCustomOpInputOutputCharacteristic (*GetOutputCharacteristic)(
+      const OrtCustomOp* op, size_t index);
+  OrtMemType (*GetInputMemoryType)(const OrtCustomOp* op, size_t index);
+  void* variadic[4];  // may be null
+  OrtStatus* (*CreateKernelV2)(const OrtCustomOp* op, const OrtApi* api,
+                               const OrtKernelInfo* info, void** kernel);
+  OrtStatus* (*KernelComputeV2)(void* kernel, OrtKernelContext* context);
+  OrtStatus* (*InferOutputShapeFn)(const OrtCustomOp* op,
+                                   OrtShapeInferContext* context);  // may be
+  int (*GetStartVersion)(const OrtCustomOp* op);
+  int (*GetEndVersion)(const OrtCustomOp* op);
+  void* in_place_and_alias[4];  // since 1.18, read by no 1.17; may be null
+};
+
+}  // extern "C"
+
+#define SPA_ORT_SLOT(table, member, slot)                        \
+  static_assert(offsetof(table, member) == slot * sizeof(void*), \
+                #table "::" #member " is not in its slot")
+SPA_ORT_SLOT(OrtApi, CreateStatus, 0);
+SPA_ORT_SLOT(OrtApi, CreateCustomOpDomain, 26);
+SPA_ORT_SLOT(OrtApi, CustomOpDomain_Add, 27);
+SPA_ORT_SLOT(OrtApi, AddCustomOpDomain, 28);
+SPA_ORT_SLOT(OrtApi, GetTensorMutableData, 51);
+SPA_ORT_SLOT(OrtApi, SetDimensions, 59);
+SPA_ORT_SLOT(OrtApi, GetDimensionsCount, 61);
+SPA_ORT_SLOT(OrtApi, GetDimensions, 62);
+SPA_ORT_SLOT(OrtApi, GetSymbolicDimensions, 63);
+SPA_ORT_SLOT(OrtApi, GetTensorTypeAndShape, 65);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_int64, 86);
+SPA_ORT_SLOT(OrtApi, KernelContext_GetInputCount, 88);
+SPA_ORT_SLOT(OrtApi, KernelContext_GetInput, 90);
+SPA_ORT_SLOT(OrtApi, KernelContext_GetOutput, 91);
+SPA_ORT_SLOT(OrtApi, ReleaseStatus, 93);
+SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
+SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetConstantInput_tensor, 249);
+SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetInputTypeShape, 268);
+SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetAttribute, 269);
+SPA_ORT_SLOT(OrtApi, ShapeInferContext_SetOutputTypeShape, 270);
+SPA_ORT_SLOT(OrtApi, SetSymbolicDimensions, 271);
+SPA_ORT_SLOT(OrtApi, ReadOpAttr, 272);
+SPA_ORT_SLOT(OrtApi, KernelContext_ParallelFor, 274);
+SPA_ORT_SLOT(OrtCustomOp, CreateKernel, 1);
+SPA_ORT_SLOT(OrtCustomOp, GetInputType, 4);
+SPA_ORT_SLOT(OrtCustomOp, KernelDestroy, 9);
+SPA_ORT_SLOT(OrtCustomOp, GetInputMemoryType, 12);
+SPA_ORT_SLOT(OrtCustomOp, variadic, 13);
+SPA_ORT_SLOT(OrtCustomOp, CreateKernelV2, 17);
+SPA_ORT_SLOT(OrtCustomOp, InferOutputShapeFn, 19);
+SPA_ORT_SLOT(OrtCustomOp, GetEndVersion, 21);
+SPA_ORT_SLOT(OrtCustomOp, in_place_and_alias, 22);
+#undef SPA_ORT_SLOT
+
+#endif  // SPA_ABI_ORT_API_H_

@@ -1,0 +1,111 @@
+"""Structured pruning of ONNX graphs: smaller models, proved equal up to what was removed.
+
+    import spa_onnx
+    result = spa_onnx.prune("model.onnx", spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.5)))
+    result.save("pruned.onnx")
+
+Names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
+    from spa_onnx.analyse.dims import Analysis
+    from spa_onnx.config import PruneConfig
+    from spa_onnx.errors import (
+        BudgetError,
+        ExternalDataError,
+        GraphError,
+        InputShapeError,
+        ModelError,
+        ModelFileError,
+        NothingToPruneError,
+        PlanError,
+        ProofFailedError,
+        RuntimeRefusedError,
+        SamePathError,
+        SpaError,
+        UnknownPassError,
+        UnknownShapeError,
+        UsageError,
+    )
+    from spa_onnx.pipeline import PruneResult, analyze, apply, prune, verify
+    from spa_onnx.plan.plan import Plan
+    from spa_onnx.report.report import PruneReport
+    from spa_onnx.verify.proof_values import Proof
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "spa_onnx.allocate.budget": ("Budget", "KeepFlops", "KeepParams", "Ratio"),
+    "spa_onnx.analyse.dims": ("Analysis",),
+    "spa_onnx.config": ("PruneConfig",),
+    "spa_onnx.errors": (
+        "BudgetError",
+        "ExternalDataError",
+        "GraphError",
+        "InputShapeError",
+        "ModelError",
+        "ModelFileError",
+        "NothingToPruneError",
+        "PlanError",
+        "ProofFailedError",
+        "RuntimeRefusedError",
+        "SamePathError",
+        "SpaError",
+        "UnknownPassError",
+        "UnknownShapeError",
+        "UsageError",
+    ),
+    "spa_onnx.pipeline": ("PruneResult", "analyze", "apply", "prune", "verify"),
+    "spa_onnx.plan.plan": ("Plan",),
+    "spa_onnx.report.report": ("PruneReport",),
+    "spa_onnx.verify.proof_values": ("Proof",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Analysis",
+    "Budget",
+    "BudgetError",
+    "ExternalDataError",
+    "GraphError",
+    "InputShapeError",
+    "KeepFlops",
+    "KeepParams",
+    "ModelError",
+    "ModelFileError",
+    "NothingToPruneError",
+    "Plan",
+    "PlanError",
+    "Proof",
+    "ProofFailedError",
+    "PruneConfig",
+    "PruneReport",
+    "PruneResult",
+    "Ratio",
+    "RuntimeRefusedError",
+    "SamePathError",
+    "SpaError",
+    "UnknownPassError",
+    "UnknownShapeError",
+    "UsageError",
+    "analyze",
+    "apply",
+    "prune",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'spa_onnx' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

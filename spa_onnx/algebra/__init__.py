@@ -1,0 +1,1 @@
+"""Axis expressions over dims, and the operations that couple them."""

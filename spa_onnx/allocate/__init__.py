@@ -1,0 +1,1 @@
+"""How much of every dim goes: the budget, and the passes that spend it."""

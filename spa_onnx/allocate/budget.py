@@ -1,0 +1,46 @@
+"""Budgets: how much of a model may stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spa_onnx.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Remove this share of the lanes of every prunable dim."""
+
+    removed: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.removed < 1:
+            raise UsageError(f"ratio {self.removed} is not in [0, 1)")
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFlops:
+    """Keep at most this share of the operations."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepParams:
+    """Keep at most this share of the parameters."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+
+Budget = Ratio | KeepFlops | KeepParams
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share <= 1:
+        raise UsageError(f"kept share {share} is not in (0, 1]")

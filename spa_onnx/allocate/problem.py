@@ -1,0 +1,126 @@
+"""The allocation problem: lanes in order of worth, costs, a budget; the answer is a width a dim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.cost.polynomial import CostPolynomial, Costs
+from spa_onnx.errors import BudgetError, InternalError
+from spa_onnx.plan.lanes import BoolArray, Kept
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationProblem:
+    """What an allocation pass decides on; dims are numbered in the order of the analysis.
+
+    Attributes:
+        sizes: lanes of every dim.
+        worth: for every dim the score of its lanes in ascending order; of a dim with uneven rows
+            the mean over its rows. Dims are comparable: the mean worth of each is one.
+        costs: cost polynomials over the dims' widths.
+        budget: what is to be met.
+        align: kept widths are multiples of this where the dim is that long.
+    """
+
+    sizes: IntArray
+    worth: Sequence[FloatArray]
+    costs: Costs
+    budget: Budget
+    align: int
+
+    def aligned(self, widths: NDArray[np.int64]) -> IntArray:
+        """Return widths rounded down to the alignment, at least one (aligned) lane each."""
+        floor = np.minimum(self.sizes, self.align)
+        rounded = np.where(widths == self.sizes, widths, widths // self.align * self.align)
+        return np.maximum(rounded, floor)
+
+    def quantity(self) -> tuple[str, CostPolynomial, float]:
+        """Return name, polynomial and kept share of a cost budget.
+
+        Raises:
+            InternalError: the budget is a plain ratio.
+        """
+        if isinstance(self.budget, KeepFlops):
+            return "operations", self.costs.operations, self.budget.share
+        if isinstance(self.budget, KeepParams):
+            return "parameters", self.costs.parameters, self.budget.share
+        raise InternalError("a plain ratio is no cost budget")
+
+
+class Allocation(Protocol):
+    """Spends a budget. Entry point group ``spa_onnx.allocation``."""
+
+    def allocate(self, problem: AllocationProblem) -> IntArray:
+        """Return the kept width of every dim, shape ``(dims,)``.
+
+        Raises:
+            BudgetError: no widths meet the budget.
+        """
+        ...
+
+
+def check_reachable(problem: AllocationProblem) -> None:
+    """Raise if even the narrowest model is above the budget.
+
+    Raises:
+        BudgetError: says what can be reached.
+    """
+    if isinstance(problem.budget, Ratio):
+        return
+    name, cost, share = problem.quantity()
+    least = cost.at(problem.aligned(np.ones_like(problem.sizes))) / max(cost.at(problem.sizes), 1.0)
+    if least > share:
+        raise BudgetError(name, share, least)
+
+
+def make_problem(
+    analysis: Analysis,
+    scores: Mapping[Dim, FloatArray],
+    model_costs: Costs,
+    budget: Budget,
+    align: int,
+) -> AllocationProblem:
+    """Return the problem of a scored model."""
+    sizes = np.array([d.dim.size for d in analysis.dims], np.int64)
+    worth = [np.sort(scores[d.dim], axis=1).mean(axis=0) for d in analysis.dims]
+    return AllocationProblem(sizes, worth, model_costs, budget, align)
+
+
+def keep_best(
+    analysis: Analysis, scores: Mapping[Dim, FloatArray], widths: NDArray[np.int64]
+) -> dict[Dim, Kept]:
+    """Return the best lanes of every dim at its width; lanes that are coupled stay together."""
+    kept: dict[Dim, Kept] = {}
+    for d, width in zip(analysis.dims, widths.tolist(), strict=True):
+        if width >= d.dim.size:
+            continue
+        labels = analysis.propagation.space.orbits(d.dim)
+        if labels is not None:
+            mask = _best_orbits(scores[d.dim][0], labels, width)
+            if not mask.all():
+                kept[d.dim] = Kept(mask)
+            continue
+        mask = np.zeros(scores[d.dim].shape, bool)
+        best = np.argsort(-scores[d.dim], axis=1, kind="stable")[:, :width]
+        np.put_along_axis(mask, best, True, axis=1)  # noqa: FBT003
+        kept[d.dim] = Kept(mask[0]) if d.rows is None else Kept(mask, d.rows)
+    return kept
+
+
+def _best_orbits(scores: FloatArray, labels: IntArray, width: int) -> BoolArray:
+    """Keep whole orbits, best first, until the width is reached; at least one."""
+    names, first, counts = np.unique(labels, return_index=True, return_counts=True)
+    order = np.argsort(-scores[first], kind="stable")
+    taken = np.cumsum(counts[order])
+    number = max(1, int(np.searchsorted(taken, width, side="right")))
+    return np.isin(labels, names[order[:number]])

@@ -1,0 +1,374 @@
+"""Which dims can be cut, together with what, and in which rows freely.
+
+A dim is prunable if it is free, longer than one, *produced* by a weight and *consumed* by a
+contraction. Of the factors of one product only one is chosen, or a ratio would apply twice to the
+same axis. A chosen dim may keep different lanes in every row of a dim to its left where nothing
+ties the rows together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import prod
+from typing import Literal
+
+from spa_onnx.algebra.expression import (
+    Axes,
+    Dim,
+    Expr,
+    Fixed,
+    Nested,
+    Permuted,
+    dims_in,
+    size_of,
+)
+from spa_onnx.algebra.size import Polynomial, terms_of
+from spa_onnx.algebra.space import Reason
+from spa_onnx.analyse.propagate import Propagation
+from spa_onnx.ops.rule import Mixed
+
+Role = Literal["produces", "consumes", "follows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One axis of one initializer that a dim runs along.
+
+    Attributes:
+        role: whether a contraction's weight makes the lanes, sums over them, or the tensor only
+            follows (bias, scale, statistics, tables).
+    """
+
+    tensor: str
+    axis: int
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class PrunableDim:
+    """A dim that a plan may cut.
+
+    Attributes:
+        dim: the lanes.
+        rows: the dim in each of whose lanes other lanes of ``dim`` may stay; None if tied.
+        members: every initializer axis that holds the lanes.
+        name: stable name, from the tensor axis where the dim first appeared.
+    """
+
+    dim: Dim
+    rows: Dim | None
+    members: tuple[Member, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAxis:
+    """A weight axis of which nothing can be cut, and why."""
+
+    tensor: str
+    axis: int
+    size: int
+    parameters: int
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(slots=True)
+class Analysis:
+    """What the coupling analysis found.
+
+    Attributes:
+        propagation: axes, values and couplings.
+        dims: what may be cut.
+        fixed: weight axes that may not, heaviest first.
+    """
+
+    propagation: Propagation
+    dims: tuple[PrunableDim, ...]
+    fixed: tuple[FixedAxis, ...]
+
+
+def choose_dims(state: Propagation, exclude: Iterable[str] = ()) -> Analysis:
+    """Return the prunable dims of a solved graph.
+
+    Args:
+        state: the solved graph.
+        exclude: shell patterns; a dim with a member, node or dim name that matches one stays whole.
+    """
+    _fix_unknown_lengths(state)
+    members = _members(state)
+    patterns = tuple(exclude)
+    excluded = _excluded(state, members, patterns)
+    made, used = _dims_of(state, "produced"), _dims_of(state, "consumed")
+    prunable = {d for d in members if d in made and d in used and d not in excluded}
+    neighbours = _neighbours(state, prunable)
+    chosen: list[Dim] = []
+    blocked: set[Dim] = set()
+    for dim in sorted(prunable, key=lambda d: (-d.size, d.index)):
+        if dim not in blocked:
+            chosen.append(dim)
+            blocked |= neighbours[dim]
+    rows = _rows(state, prunable, set(chosen))
+    dims = tuple(
+        PrunableDim(d, rows.get(d), tuple(members[d]), f"{d.name}#{d.index}")
+        for d in sorted(chosen, key=lambda d: d.index)
+    )
+    return Analysis(state, dims, _fixed_axes(state, members, made, used, excluded))
+
+
+def _fix_unknown_lengths(state: Propagation) -> None:
+    """Fix lanes multiplied with a length that no input determines: they could not be masked."""
+    known = {
+        name
+        for entry in state.graph.inputs
+        for e in state.axes.get(entry.name) or ()
+        for monomial, _ in terms_of(size_of(e))
+        for name in monomial
+    }
+    for coupling, node in zip(state.couplings, state.graph.nodes, strict=True):
+        for mixed in coupling.mixed if coupling else ():
+            axes = state.axes_of(node.inputs[mixed.input]) or ()
+            for k in mixed.axes:
+                _fix_unless_known(state, axes[k], known, node.label, mixed)
+
+
+def _fix_unless_known(
+    state: Propagation, expr: Expr, known: set[str], label: str, mixed: Mixed
+) -> None:
+    symbols = {
+        name
+        for term in expr
+        for f in term
+        if isinstance(f, Fixed) and isinstance(f.size, Polynomial)
+        for monomial, _ in terms_of(f.size)
+        for name in monomial
+    }
+    if symbols - known:
+        state.space.where = label
+        state.space.fix(expr, f"{mixed.neutral.value} over lanes times a run-time length")
+
+
+def _members(state: Propagation) -> dict[Dim, list[Member]]:
+    roles = _roles(state)
+    found: dict[Dim, list[Member]] = defaultdict(list)
+    for name in state.graph.tensors:
+        if name not in state.axes:
+            continue
+        for k, e in enumerate(state.axes_of(name) or ()):
+            for dim in dict.fromkeys(dims_in(e)):
+                found[dim].append(Member(name, k, roles.get((name, dim), "follows")))
+    return found
+
+
+def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
+    """Return which initializer makes or sums over a dim, seen through transposes and casts."""
+    makers = {name: node for node in state.graph.nodes for name in node.outputs}
+    roles: dict[tuple[str, Dim], Role] = {}
+    for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
+        if coupling is None or not (coupling.produced or coupling.consumed):
+            continue
+        for name in filter(state.is_weight, node.inputs[:3]):
+            while name not in state.graph.tensors and name in makers:
+                name = next(filter(None, makers[name].inputs), "")
+            for role, exprs in (("consumes", coupling.consumed), ("produces", coupling.produced)):
+                for e in exprs:
+                    for dim in dims_in(state.space.normal(e)):
+                        roles.setdefault((name, dim), role)  # type: ignore[arg-type]
+    rank = {name: len(t.dims) for name, t in state.graph.tensors.items()}
+    return {key: role for key, role in roles.items() if rank.get(key[0], 0) > 1}
+
+
+def _excluded(
+    state: Propagation, members: Mapping[Dim, list[Member]], patterns: tuple[str, ...]
+) -> set[Dim]:
+    if not patterns:
+        return set()
+
+    def matches(name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    found = {d for d, ms in members.items() if matches(d.name) or any(matches(m.tensor) for m in ms)}
+    for node in state.graph.nodes:
+        if matches(node.proto.name) or any(map(matches, node.outputs)):
+            for name in (*node.inputs, *node.outputs):
+                found.update(d for e in state.axes_of(name) or () for d in dims_in(e))
+    return found
+
+
+def _dims_of(state: Propagation, side: Literal["produced", "consumed"]) -> set[Dim]:
+    return {
+        dim
+        for coupling in state.couplings
+        if coupling is not None
+        for e in getattr(coupling, side)
+        for dim in dims_in(state.space.normal(e))
+    }
+
+
+# -- one factor of a product ------------------------------------------------------------------
+
+
+def _all_axes(state: Propagation) -> Iterable[Axes]:
+    seen: dict[Axes, None] = {}
+    for name in state.axes:
+        axes = state.axes_of(name)
+        if axes:
+            seen[axes] = None
+    return seen
+
+
+def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
+    """Return for every dim the ones that stand in a product with it, on any axis."""
+    found: dict[Dim, set[Dim]] = defaultdict(set)
+    seen: set[Expr] = set()
+
+    def visit(expr: Expr) -> None:
+        if expr in seen:
+            return
+        seen.add(expr)
+        for term in expr:
+            groups = [prunable.intersection(dims_in(((f,),))) for f in term]
+            for j, left in enumerate(groups):
+                for right in groups[j + 1 :]:
+                    for a in left:
+                        found[a] |= right - {a}
+                    for b in right:
+                        found[b] |= left - {b}
+            for f in term:
+                if isinstance(f, Nested | Permuted):
+                    visit(f.expr)
+
+    for axes in _all_axes(state):
+        for e in axes:
+            visit(e)
+    return found
+
+
+# -- uneven rows --------------------------------------------------------------------------------
+
+
+def _rows(state: Propagation, prunable: set[Dim], chosen: set[Dim]) -> dict[Dim, Dim]:
+    """Return for every chosen dim that may be uneven the dim of its rows.
+
+    ``d`` may differ per lane of ``h`` iff in every tensor that holds ``d``: ``h`` occurs on exactly
+    one axis; it stands to the left of ``d`` in the same product, or alone in another axis that is
+    one plain term; neither is permuted; and ``h`` is not uneven itself.
+    """
+    candidates = _right_of_another(state, prunable) & chosen
+    if not candidates:
+        return {}
+    possible: dict[Dim, set[Dim]] = {}
+    for axes in _all_axes(state):
+        places = _Places(axes)
+        for d in candidates & places.contexts.keys():
+            allowed = {h for h in places.contexts if h in prunable and places.allows(d, h)}
+            possible[d] = possible[d] & allowed if d in possible else allowed
+    rows: dict[Dim, Dim] = {}
+    for d in sorted(possible, key=lambda d: (d.size, d.index)):
+        free = [
+            h
+            for h in possible[d]
+            if h not in rows
+            and d not in rows.values()
+            and state.space.orbits(d) is None
+            and state.space.orbits(h) is None
+        ]
+        if free:
+            rows[d] = max(free, key=lambda h: (h.size, -h.index))
+    return rows
+
+
+def _right_of_another(state: Propagation, prunable: set[Dim]) -> set[Dim]:
+    """Return prunable dims that stand behind another one in a product; the only candidates.
+
+    Searching all pairs would be cubic in the number of dims.
+    """
+    found: set[Dim] = set()
+    seen: set[Expr] = set()
+
+    def visit(expr: Expr, behind: bool) -> None:
+        for term in expr:
+            inside = behind
+            for f in term:
+                if isinstance(f, Dim) and f in prunable:
+                    if inside:
+                        found.add(f)
+                    inside = True
+                elif isinstance(f, Nested | Permuted):
+                    visit(f.expr, inside)
+
+    for axes in _all_axes(state):
+        for e in axes:
+            if e not in seen:
+                seen.add(e)
+                visit(e, False)
+    return found
+
+
+class _Places:
+    """Where the dims of one tensor stand."""
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+        self.contexts: dict[Dim, list[frozenset[Dim]]] = defaultdict(list)
+        self.permuted: set[Dim] = set()
+        self.axis_count: Counter[Dim] = Counter()
+        for e in axes:
+            self.axis_count.update(set(dims_in(e)))
+            self._visit(e, frozenset(), False)
+
+    def _visit(self, expr: Expr, left: frozenset[Dim], permuted: bool) -> None:
+        for term in expr:
+            before = left
+            for f in term:
+                if isinstance(f, Dim):
+                    self.contexts[f].append(before)
+                    before |= {f}
+                    if permuted:
+                        self.permuted.add(f)
+                elif isinstance(f, Nested | Permuted):
+                    self._visit(f.expr, before, permuted or isinstance(f, Permuted))
+
+    def allows(self, d: Dim, h: Dim) -> bool:
+        """Say whether this tensor lets ``d`` differ per lane of ``h``."""
+        if h is d or self.axis_count[h] != 1 or {d, h} & self.permuted:
+            return False
+        if all(h in context for context in self.contexts[d]):
+            return True
+        if len(self.contexts[h]) != 1 or any(h in context for context in self.contexts[d]):
+            return False
+        return any(len(e) == 1 and h in e[0] and d not in dims_in(e) for e in self.axes)
+
+
+# -- what stays ---------------------------------------------------------------------------------
+
+
+def _fixed_axes(
+    state: Propagation,
+    members: Mapping[Dim, list[Member]],
+    made: set[Dim],
+    used: set[Dim],
+    excluded: set[Dim],
+) -> tuple[FixedAxis, ...]:
+    found = []
+    for name, tensor in state.graph.tensors.items():
+        if name not in state.axes or prod(tensor.dims) < 2:
+            continue
+        original = state.axes[name] or ()
+        for k, e in enumerate(state.axes_of(name) or ()):
+            free = dims_in(e)
+            if tensor.dims[k] < 2 or any(d in made & used and d not in excluded for d in free):
+                continue
+            reasons = state.space.reasons(original[k])
+            for d in free:
+                where = f"dim {d.name}"
+                if d in excluded:
+                    reasons.append(Reason(where, "excluded by a pattern"))
+                elif d not in made:
+                    reasons.append(Reason(where, "no weight produces these lanes"))
+                elif d not in used:
+                    reasons.append(Reason(where, "no contraction consumes these lanes"))
+            found.append(FixedAxis(name, k, tensor.dims[k], prod(tensor.dims), tuple(reasons)))
+    return tuple(sorted(found, key=lambda f: -f.parameters))

@@ -1,0 +1,246 @@
+"""One pass over the graph in topological order: every node's rule builds its outputs' axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import Axes, Expr, is_fixed, size_of, sizes_of
+from spa_onnx.algebra.size import Size, symbol
+from spa_onnx.algebra.space import Space
+from spa_onnx.graph.node import Node
+from spa_onnx.graph.shapes import infer
+from spa_onnx.graph.tensors import captured_names
+from spa_onnx.normalise.graph import Graph
+from spa_onnx.ops.rule import Coupling, OpRule, RefusalError
+from spa_onnx.ops.rules import RULES
+from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
+
+InputShapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(slots=True)
+class Propagation:
+    """Everything that one pass found.
+
+    Attributes:
+        graph: the graph that was walked.
+        space: the solved dims.
+        axes: tensor name -> axes; None where the rank is unknown.
+        values: small tensors known before run time, symbols included.
+        weights: tensors that depend on initializers only.
+        couplings: what each node said, in node order; None where its axes were fixed.
+    """
+
+    graph: Graph
+    space: Space = field(default_factory=Space)
+    axes: dict[str, Axes | None] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    sources: dict[str, tuple[Expr, ...]] = field(default_factory=dict)
+    weights: set[str] = field(default_factory=set)
+    couplings: list[Coupling | None] = field(default_factory=list)
+    unknown_ops: dict[str, list[str]] = field(default_factory=dict)
+
+    def axes_of(self, name: str) -> Axes | None:
+        """Return a tensor's axes in normal form; initializers get fresh dims when first asked for."""
+        if name not in self.axes and name in self.graph.tensors:
+            dims = self.graph.tensors[name].dims
+            self.axes[name] = tuple(self.space.dim(n, f"{name}:{k}") for k, n in enumerate(dims))
+        axes = self.axes.get(name)
+        return None if axes is None else tuple(map(self.space.normal, axes))
+
+    def value_of(self, name: str) -> Value | None:
+        """Return small known contents: shape arithmetic, integer constants and scalars."""
+        if name in self.values:
+            return self.values[name]
+        tensor = self.graph.tensors.get(name)
+        if tensor is None or tensor.data_type == onnx.TensorProto.STRING:
+            return None
+        if np.prod(tensor.dims, dtype=np.float64) > LARGEST:
+            return None
+        array = self.graph.array(name)
+        if array.size != 1 and array.dtype.kind not in "iub":
+            return None
+        self.values[name] = array
+        return array
+
+    def is_weight(self, name: str) -> bool:
+        """Say whether a tensor depends on initializers only."""
+        return name in self.weights or name in self.graph.tensors
+
+
+class NodeOperands:
+    """Shows a rule the inputs of its node; see :class:`spa_onnx.ops.rule.Operands`."""
+
+    def __init__(self, state: Propagation, node: Node) -> None:
+        self.node = node
+        self.space = state.space
+        self._state = state
+
+    @property
+    def count(self) -> int:
+        """Return the number of inputs without omitted ones at the end."""
+        names = self.node.inputs
+        return max((k + 1 for k, name in enumerate(names) if name), default=0)
+
+    def has(self, position: int) -> bool:
+        """Say whether the input is given."""
+        return position < len(self.node.inputs) and self.node.inputs[position] != ""
+
+    def axes(self, position: int) -> Axes:
+        """Return the axes of an input, refusing unknown ranks."""
+        if not self.has(position):
+            raise RefusalError(f"input {position} is missing")
+        axes = self._state.axes_of(self.node.inputs[position])
+        if axes is None:
+            raise RefusalError(f"the rank of {self.node.inputs[position]!r} is unknown")
+        return axes
+
+    def sizes(self, position: int) -> list[Size]:
+        """Return an integer input, symbols included."""
+        value = self._state.value_of(self.node.inputs[position]) if self.has(position) else None
+        if value is None:
+            raise RefusalError(f"input {position} is computed at run time")
+        return [n if is_symbolic(value) else int(n) for n in value.flat]
+
+    def constant(self, position: int) -> NDArray[Any] | None:
+        """Return an input that is known and not symbolic, of any size."""
+        if not self.has(position):
+            return None
+        name = self.node.inputs[position]
+        if name in self._state.graph.tensors:
+            return self._state.graph.array(name)
+        value = self._state.value_of(name)
+        return None if value is None or is_symbolic(value) else value
+
+    def is_weight(self, position: int) -> bool:
+        """Say whether the input depends on initializers only."""
+        return self.has(position) and self._state.is_weight(self.node.inputs[position])
+
+    def inferred(self, output: int) -> tuple[Size, ...] | None:
+        """Return an output's shape from ONNX shape inference."""
+        return infer(self._state.graph.model).shapes.get(self.node.outputs[output])
+
+
+def propagate(graph: Graph, input_shapes: InputShapes) -> Propagation:
+    """Couple the axes of all tensors of a graph.
+
+    Args:
+        graph: in normal form.
+        input_shapes: numbers for symbolic inputs; others stay symbols.
+    """
+    state = Propagation(graph)
+    for entry in graph.inputs:
+        state.axes[entry.name] = _input_axes(state.space, entry, input_shapes.get(entry.name))
+    for node in graph.nodes:
+        state.space.where = node.label
+        state.couplings.append(_visit(state, node))
+    for name in graph.outputs:
+        state.space.where = f"graph output '{name}'"
+        state.space.fix_all(state.axes_of(name) or (), "its shape is part of the model's interface")
+        state.space.fix_all(state.sources.get(name, ()), "its length is an output")
+    return state
+
+
+def _input_axes(
+    space: Space, entry: onnx.ValueInfoProto, given: tuple[int, ...] | None
+) -> Axes | None:
+    if given is not None:
+        return tuple(map(space.fixed, given))
+    if not entry.type.tensor_type.HasField("shape"):
+        return None
+    return tuple(map(space.fixed, declared_shape(entry)))
+
+
+def declared_shape(entry: onnx.ValueInfoProto) -> tuple[Size, ...]:
+    """Return a declared shape; dynamic axes become symbols, unnamed ones named after the tensor."""
+    return tuple(
+        d.dim_value if d.dim_value > 0 else symbol(d.dim_param or f"{entry.name}:{k}")
+        for k, d in enumerate(entry.type.tensor_type.shape.dim)
+    )
+
+
+def _visit(state: Propagation, node: Node) -> Coupling | None:
+    if _evaluate(state, node):
+        return None
+    rule = RULES.get(node.op)
+    size_inputs = rule.size_inputs if rule else frozenset[int]()
+    _keep_data(state, node, size_inputs)
+    coupling = _couple(state, node, rule)
+    outputs = coupling.outputs if coupling else ()
+    for k, name in enumerate(node.outputs):
+        if name:
+            known = k < len(outputs)
+            state.axes[name] = outputs[k] if known else _inferred_axes(state, name)
+    inputs = [name for name in node.inputs if name]
+    if inputs and all(map(state.is_weight, inputs)) and not node.bodies():
+        state.weights.update(filter(None, node.outputs))
+    return coupling
+
+
+def _evaluate(state: Propagation, node: Node) -> bool:
+    """Follow shape arithmetic by value; say whether the node is part of it."""
+    shape = None
+    if node.op in ("Shape", "Size"):
+        axes = state.axes_of(node.inputs[0])
+        shape = None if axes is None else sizes_of(axes)
+    value = evaluate(node, [state.value_of(n) if n else None for n in node.inputs], shape)
+    if value is None or (value.dtype.kind == "f" and value.size != 1):
+        return False
+    name = node.outputs[0]
+    state.values[name] = value
+    state.axes[name] = tuple(map(state.space.fixed, value.shape))
+    sources = dict.fromkeys(e for n in node.inputs for e in state.sources.get(n, ()))
+    if shape is not None:
+        wanted = range(*slice(node.int("start", 0), node.attributes.get("end")).indices(len(shape)))
+        sources |= dict.fromkeys((state.axes_of(node.inputs[0]) or ())[k] for k in wanted)
+    state.sources[name] = tuple(e for e in sources if not is_fixed(state.space.normal(e)))
+    if node.op not in ("Shape", "Size") and all(map(state.is_weight, filter(None, node.inputs))):
+        state.weights.add(name)
+    return True
+
+
+def _keep_data(state: Propagation, node: Node, size_inputs: frozenset[int]) -> None:
+    """Fix what a dynamic length was computed from when it is used as data.
+
+    A static length used as data (the scale of attention) keeps its original number instead.
+    """
+    for k, name in enumerate(node.inputs):
+        if k not in size_inputs and name in state.values and is_symbolic(state.values[name]):
+            state.space.fix_all(state.sources.get(name, ()), "its length is used as data")
+
+
+def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | None:
+    for body in node.bodies():
+        for name in captured_names(body):
+            state.space.fix_all(state.axes_of(name) or (), "used inside control flow")
+            state.space.fix_all(state.sources.get(name, ()), "used inside control flow")
+    if rule is None:
+        state.unknown_ops.setdefault(node.op, []).append(node.label)
+        _refuse(state, node, "no rule for this operator")
+        return None
+    try:
+        return rule.couple(NodeOperands(state, node))
+    except RefusalError as refusal:
+        _refuse(state, node, str(refusal))
+    except (IndexError, ValueError) as failure:
+        _refuse(state, node, f"its tensors do not fit its specification ({failure})")
+    return None
+
+
+def _refuse(state: Propagation, node: Node, why: str) -> None:
+    for name in filter(None, node.inputs):
+        state.space.fix_all(state.axes_of(name) or (), why)
+        state.space.fix_all(state.sources.get(name, ()), why)
+
+
+def _inferred_axes(state: Propagation, name: str) -> Axes | None:
+    shape = infer(state.graph.model).shapes.get(name)
+    return None if shape is None else tuple(map(state.space.fixed, shape))
+
+

@@ -1,0 +1,45 @@
+"""What a user can ask of a pruning run, and the checks that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spa_onnx.allocate.budget import Budget, Ratio
+from spa_onnx.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class PruneConfig:
+    """Options of :func:`spa_onnx.prune`.
+
+    Attributes:
+        budget: how much may stay or must go.
+        importance: name of an installed importance pass, or a pass object.
+        allocation: name of an installed allocation pass, or a pass object; None takes ``uniform``
+            for a ratio and ``global`` for a cost budget.
+        align: kept widths are multiples of this where a dim is long enough.
+        exclude: shell patterns of node, tensor and dim names that stay whole.
+        input_shapes: numbers for inputs with symbolic axes, by input name.
+        seed: for passes that draw numbers, and for the inputs of the proof.
+        verify: prove the result before it is written.
+    """
+
+    budget: Budget = field(default_factory=lambda: Ratio(0.5))
+    importance: Any = "l2"
+    allocation: Any = None
+    align: int = 1
+    exclude: tuple[str, ...] = ()
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    seed: int = 0
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.align < 1:
+            raise UsageError(f"align {self.align} is not a positive number")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed} is negative")
+        for name, shape in self.input_shapes.items():
+            if any(n < 1 for n in shape):
+                raise UsageError(f"input shape {name}:{shape} has a length below one")

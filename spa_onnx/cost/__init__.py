@@ -1,0 +1,1 @@
+"""What a model costs at any widths, without rewriting it."""

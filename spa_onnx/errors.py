@@ -1,0 +1,148 @@
+"""Every error raised on purpose. Each takes facts, builds its own text and knows its exit code.
+
+A model that cannot be used, a configuration that contradicts itself, a proof that fails and a
+budget that cannot be met are different classes. "This axis cannot be pruned" is no error: it is a
+reason in the analysis.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class SpaError(Exception):
+    """Base of all errors that a user can act on; ``exit_code`` is what the command line returns."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class UsageError(SpaError):
+    """Options or configuration contradict themselves."""
+
+    exit_code = 2
+
+
+class UnknownPassError(UsageError):
+    """No installed pass has this name."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"no {kind} pass named {name!r}; installed: {', '.join(sorted(known)) or 'none'} "
+            "(see `spa-onnx passes`)"
+        )
+
+
+class DuplicatePassError(UsageError):
+    """Two distributions registered a pass under one name."""
+
+    def __init__(self, kind: str, name: str, owners: Sequence[str]) -> None:
+        super().__init__(
+            f"{len(owners)} {kind} passes are named {name!r} ({', '.join(owners)}); "
+            "uninstall or rename one"
+        )
+
+
+class SamePathError(UsageError):
+    """The output would overwrite the input."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"output {path!r} is the input model; give -o another path")
+
+
+class InputShapeError(UsageError):
+    """An ``--input-shape`` that does not fit the model."""
+
+    def __init__(self, name: str, given: str, problem: str) -> None:
+        super().__init__(f"--input-shape {name}:{given}: {problem}")
+
+
+class ModelError(SpaError):
+    """The model cannot be used."""
+
+
+class ModelFileError(ModelError):
+    """The file is missing, truncated or no ONNX protobuf."""
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{path}: {problem}. {remedy}")
+
+
+class ExternalDataError(ModelError):
+    """A tensor's external data is missing, too short or outside the model's folder."""
+
+    def __init__(self, tensor: str, location: str, problem: str, remedy: str) -> None:
+        super().__init__(f"tensor {tensor!r}: external data {location!r} {problem}. {remedy}")
+
+
+class GraphError(ModelError):
+    """The graph contradicts itself or the ONNX specification."""
+
+    def __init__(self, node: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{node}: {problem}. {remedy}")
+
+
+class RuntimeRefusedError(ModelError):
+    """ONNX Runtime itself does not load or run the original model."""
+
+    def __init__(self, path: str, stage: str, message: str) -> None:
+        super().__init__(
+            f"{path}: ONNX Runtime cannot {stage} the original model: {message.strip()} "
+            "Repair the export first, or use --no-verify to prune without the proof"
+        )
+
+
+class UnknownShapeError(ModelError):
+    """A symbolic input length is needed as a number and no guess of ours ran."""
+
+    def __init__(self, name: str, shape: Sequence[object], message: str) -> None:
+        axes = ",".join(str(n) for n in shape)
+        super().__init__(
+            f"input {name!r} has symbolic shape [{axes}] and the model does not run at the sizes "
+            f"tried ({message.strip()}). Give one with --input-shape {name}:"
+            + ",".join(str(n) if isinstance(n, int) else "N" for n in shape)
+        )
+
+
+class NothingToPruneError(ModelError):
+    """No dim of the model is prunable, or every prunable one is excluded."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        detail = "; ".join(reasons) if reasons else "the model holds no weight matrices"
+        super().__init__(
+            f"nothing can be pruned: {detail}. `spa-onnx analyze MODEL --why` lists every axis"
+        )
+
+
+class BudgetError(SpaError):
+    """The budget is below what the narrowest allowed model costs."""
+
+    exit_code = 5
+
+    def __init__(self, quantity: str, asked: float, reachable: float) -> None:
+        super().__init__(
+            f"cannot keep only {asked:.3g} of the {quantity}: with one lane left in every prunable "
+            f"dim {reachable:.3g} remain; ask for at least that, exclude less or lower --align"
+        )
+
+
+class ProofFailedError(SpaError):
+    """The pruned model does not equal the masked original."""
+
+    exit_code = 4
+
+    def __init__(self, tensor: str, difference: float, tolerance: float, node: str) -> None:
+        super().__init__(
+            f"the pruned model differs from the masked original: tensor {tensor!r} (made by {node}) "
+            f"by {difference:.3g} of its scale, tolerance {tolerance:.3g}. Nothing was written; "
+            "this is a defect of spa-onnx, please report the model"
+        )
+
+
+class PlanError(SpaError):
+    """A plan file that is broken or belongs to another model."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"plan {source}: {problem}")
+
+
+class InternalError(SpaError):
+    """A result of ours that broke its own contract; nothing was written."""

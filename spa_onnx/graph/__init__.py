@@ -1,0 +1,1 @@
+"""Read-only views of nodes, tensors and shapes that several stages need."""

@@ -1,0 +1,47 @@
+"""Shapes and types from ONNX's own inference. Run only when a stage asks for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import onnx.shape_inference
+
+from spa_onnx.algebra.size import Size, symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What ONNX can infer of a model's tensors; dynamic axes are symbols."""
+
+    shapes: dict[str, tuple[Size, ...]]
+    types: dict[str, int]
+
+
+_latest: list[tuple[onnx.ModelProto, Inferred]] = []
+"""The last model asked for: inference is dear, and every stage asks for the same model."""
+
+
+def infer(model: onnx.ModelProto) -> Inferred:
+    """Return shapes and element types; the model must be a skeleton, for inference copies it."""
+    if not _latest or _latest[0][0] is not model:
+        _latest[:] = [(model, _infer(model))]
+    return _latest[0][1]
+
+
+def _infer(model: onnx.ModelProto) -> Inferred:
+    try:
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        pass  # the declared shapes remain
+    found = Inferred({}, {t.name: t.data_type for t in model.graph.initializer})
+    for entry in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        tensor = entry.type.tensor_type
+        if tensor.elem_type:
+            found.types[entry.name] = tensor.elem_type
+        if tensor.HasField("shape"):
+            found.shapes[entry.name] = tuple(
+                d.dim_value if d.HasField("dim_value") else symbol(d.dim_param or f"{entry.name}:{k}")
+                for k, d in enumerate(tensor.shape.dim)
+            )
+    return found

@@ -1,0 +1,1 @@
+"""From a file or a ModelProto to a skeleton with mapped weights."""

@@ -1,0 +1,1 @@
+"""Rewrites to the form that the analysis reads; each undone or harmless in the result."""

@@ -1,0 +1,172 @@
+"""The normal form: an ordered list of nodes, tensors by name, inputs told from weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from spa_onnx.errors import GraphError
+from spa_onnx.graph.node import STANDARD_DOMAINS, Node
+from spa_onnx.graph.tensors import captured_names
+from spa_onnx.load.model import LoadedModel
+from spa_onnx.load.store import WeightStore
+
+
+@dataclass(slots=True)
+class Graph:
+    """A model's main graph, ready to be analysed.
+
+    Attributes:
+        model: the skeleton; the rewriter works on a copy.
+        nodes: operators in topological order; Constant nodes are among ``tensors`` instead.
+        tensors: initializers and Constant nodes' values by name.
+        inputs: what the user feeds, without initializers that old exporters list as inputs.
+        outputs: names of the graph's outputs.
+        weights: reads tensors.
+        twins: new name -> original name of initializers that were split per use.
+        captured: names that control-flow bodies use.
+    """
+
+    model: onnx.ModelProto
+    nodes: list[Node]
+    tensors: dict[str, onnx.TensorProto]
+    inputs: list[onnx.ValueInfoProto]
+    outputs: list[str]
+    weights: WeightStore
+    twins: dict[str, str]
+    captured: set[str]
+    _arrays: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        """Return an initializer's values; small ones are kept, large ones mapped anew each time."""
+        if name not in self._arrays:
+            array = self.weights.array(self.tensors[name])
+            if array.nbytes > 1 << 20:
+                return array
+            self._arrays[name] = array
+        return self._arrays[name]
+
+
+def normalise(loaded: LoadedModel) -> Graph:
+    """Return the model's graph in normal form.
+
+    Raises:
+        GraphError: a name is missing or made twice, or nodes are not sorted.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(loaded.skeleton)
+    tensors = {t.name: t for t in model.graph.initializer}
+    versions = {o.domain: o.version for o in model.opset_import}
+    standard = next((versions[d] for d in STANDARD_DOMAINS if d in versions), 1)
+    constants = {}
+    for proto in model.graph.node:
+        if proto.op_type == "Constant" and proto.domain in STANDARD_DOMAINS:
+            tensor = _constant(proto)
+            if tensor is not None:
+                constants[proto.output[0]] = tensor
+    captured: set[str] = set()
+    for proto in model.graph.node:
+        for attribute in proto.attribute:
+            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                captured |= captured_names(body)
+    twins = _split_shared(model.graph, tensors, loaded.weights, captured)
+    tensors |= constants
+    nodes = [
+        Node(p, standard if p.domain in STANDARD_DOMAINS else versions.get(p.domain, 1), k)
+        for k, p in enumerate(model.graph.node)
+        if not (p.op_type == "Constant" and p.output and p.output[0] in constants)
+    ]
+    inputs = [v for v in model.graph.input if v.name not in tensors]
+    outputs = [v.name for v in model.graph.output]
+    graph = Graph(model, nodes, tensors, inputs, outputs, loaded.weights, twins, captured)
+    _check_order(graph)
+    return graph
+
+
+def _constant(proto: onnx.NodeProto) -> onnx.TensorProto | None:
+    """Return a Constant node's value; None for strings and sparse tensors, which stay nodes."""
+    for attribute in proto.attribute:
+        if attribute.name == "value":
+            return attribute.t
+        if attribute.name in ("value_int", "value_ints"):
+            return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), np.int64))
+        if attribute.name in ("value_float", "value_floats"):
+            return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), np.float32))
+    return None
+
+
+SMALL_VECTOR = 9
+"""Elements under which a shared vector counts as coincidence, not as a tied weight."""
+
+
+def _split_shared(
+    graph: onnx.GraphProto,
+    tensors: dict[str, onnx.TensorProto],
+    weights: WeightStore,
+    captured: set[str],
+) -> dict[str, str]:
+    """Give every use of a merged constant a tensor of its own; genuinely tied weights stay tied.
+
+        zeros ─┬─ Conv ─         zeros ──── Conv ─
+               └─ Conv ─   ->    zeros/2 ── Conv ─
+
+    Exporters merge identical tensors, so one all-zero bias may serve twenty unrelated layers. The
+    rewriter merges twins again that come out equal.
+    """
+    uses = Counter(name for node in graph.node for name in node.input if name in tensors)
+    outputs = {v.name for v in graph.output}
+    shared = {
+        name
+        for name, count in uses.items()
+        if count > 1 and name not in captured | outputs and _is_coincidence(tensors[name], weights)
+    }
+    twins: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    for node in graph.node:
+        for k, name in enumerate(node.input):
+            if name not in shared:
+                continue
+            seen[name] += 1
+            if seen[name] == 1:
+                continue
+            twin = graph.initializer.add()
+            twin.CopyFrom(tensors[name])
+            twin.name = f"{name}/use{seen[name]}"
+            while twin.name in tensors:
+                twin.name += "_"
+            tensors[twin.name] = twin
+            twins[twin.name] = name
+            node.input[k] = twin.name
+    return twins
+
+
+def _is_coincidence(tensor: onnx.TensorProto, weights: WeightStore) -> bool:
+    if tensor.data_type == onnx.TensorProto.STRING or np.prod(tensor.dims, dtype=np.int64) < 2:
+        return False
+    values = weights.array(tensor).reshape(-1)
+    if len(tensor.dims) == 1 and values.size < SMALL_VECTOR:
+        return True
+    # the ends first: a large weight is told from a constant without reading it
+    return bool(values[0] == values[-1]) and bool((values[:64] == values[0]).all()) and bool((values == values[0]).all())
+
+
+def _check_order(graph: Graph) -> None:
+    known = {v.name for v in graph.inputs} | set(graph.tensors)
+    for node in graph.nodes:
+        for name in node.inputs:
+            if name and name not in known:
+                problem = f"input {name!r} is made by no earlier node, initializer or graph input"
+                raise GraphError(node.label, problem, "Sort or repair the graph, see onnx.checker")
+        for name in filter(None, node.outputs):
+            if name in known:
+                problem = f"output {name!r} exists already"
+                raise GraphError(node.label, problem, "Names must be unique; repair the graph")
+            known.add(name)
+    for name in graph.outputs:
+        if name not in known:
+            raise GraphError("graph", f"output {name!r} is made by no node", "Repair the graph")

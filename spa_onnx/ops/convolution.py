@@ -1,0 +1,95 @@
+"""Conv and ConvTranspose of any rank and any number of groups.
+
+    Conv:           X.1 = g*i    W.0 = g*o    W.1 = i    Y.1 = W.0
+    ConvTranspose:  X.1 = g*i    W.0 = g*i    W.1 = o    Y.1 = g*o
+
+Depthwise is ``i`` of length one. Source: ONNX Conv-22, ConvTranspose-22.
+"""
+
+from __future__ import annotations
+
+from spa_onnx.algebra.expression import ONE, Axes, Expr, size_of
+from spa_onnx.algebra.refine import factor
+from spa_onnx.algebra.size import Size
+from spa_onnx.algebra.unify import equate
+from spa_onnx.ops.rule import Coupling, Lanes, Mixed, Operands, OpRule, RefusalError, Resized
+from spa_onnx.ops.window import Window
+
+
+def couple_conv(operands: Operands) -> Coupling:
+    """Couple channels through the groups; spatial axes stay unless the window passes them by."""
+    x, w = operands.axes(0), operands.axes(1)
+    space, groups = operands.space, operands.node.int("group", 1)
+    channels, out = size_of(x[1]), size_of(w[0])
+    if channels != size_of(w[1]) * groups or not isinstance(out, int) or out % groups:
+        raise RefusalError(f"{channels} channels, weight {w[0]} x {w[1]} and {groups} groups disagree")
+    group, lanes = factor(space, x[1], [groups, size_of(w[1])])
+    w_group, w_out = factor(space, w[0], [groups, out // groups])
+    equate(space, w_group, group, "groups of a convolution")
+    equate(space, w[1], lanes, "input channels of a convolution")
+    y = space.normal(w[0])
+    if operands.has(2):
+        equate(space, operands.axes(2)[0], y, "bias")
+    window = Window.of(operands.node, [size_of(e) for e in w[2:]])
+    spatial = _spatial(operands, x, window, [window.length(k, size_of(e)) for k, e in enumerate(x[2:])])
+    return _coupling(operands, (x[0], space.normal(y), *spatial), group, lanes, w_out, w[2:])
+
+
+def couple_conv_transpose(operands: Operands) -> Coupling:
+    """Couple channels through the groups, weight ``(C_in, C_out / groups, ...)``."""
+    x, w = operands.axes(0), operands.axes(1)
+    space, groups = operands.space, operands.node.int("group", 1)
+    channels = size_of(x[1])
+    if channels != size_of(w[0]) or not isinstance(channels, int) or channels % groups:
+        raise RefusalError(f"{channels} channels, weight {w[0]} x {w[1]} and {groups} groups disagree")
+    group, lanes = factor(space, x[1], [groups, channels // groups])
+    w_group, w_lanes = factor(space, w[0], [groups, channels // groups])
+    equate(space, w_group, group, "groups of a convolution")
+    equate(space, w_lanes, lanes, "input channels of a convolution")
+    y = space.product([group, w[1]])
+    if operands.has(2):
+        equate(space, operands.axes(2)[0], y, "bias")
+    window = Window.of(operands.node, [size_of(e) for e in w[2:]])
+    extra = operands.node.ints("output_padding", [0] * len(window.kernel))
+    lengths = operands.node.ints("output_shape") or [
+        window.transposed_length(k, size_of(e), extra[k]) for k, e in enumerate(x[2:])
+    ]
+    spatial = _spatial(operands, x, None, lengths[-len(window.kernel) :])
+    return _coupling(operands, (x[0], space.normal(y), *spatial), group, lanes, w[1], w[2:])
+
+
+def _spatial(operands: Operands, x: Axes, window: Window | None, lengths: list[Size]) -> list[Expr]:
+    space, result = operands.space, []
+    for e in operands.axes(1)[2:]:
+        space.fix(e, "kernel positions")
+    for k, (e, length) in enumerate(zip(x[2:], lengths, strict=True)):
+        if window is not None and window.is_pointwise(k):
+            result.append(e)
+            continue
+        space.fix(e, "positions under a sliding window")
+        result.append(space.fixed(length))
+    return result
+
+
+def _coupling(
+    operands: Operands, y: Axes, group: Expr, lanes: Expr, out: Expr, kernel: Axes
+) -> Coupling:
+    groups = operands.node.int("group", 1)
+
+    def resize(kept: Lanes) -> Resized:
+        length = kept.length(group)
+        return Resized({"group": length} if isinstance(length, int) else {})
+
+    positions = y if operands.node.op == "Conv" else operands.axes(0)
+    work = (positions[0], *positions[2:], group, lanes, out, *kernel)
+    return Coupling(
+        outputs=(y,),
+        mixed=(Mixed(0, (1,)),) if size_of(lanes) != 1 else (),
+        produced=(out,) if operands.is_weight(1) else (),
+        consumed=(lanes,) if size_of(lanes) != 1 else (ONE,),
+        resize=resize if groups > 1 else None,
+        work=(work,),
+    )
+
+
+RULES = (OpRule("Conv", couple_conv), OpRule("ConvTranspose", couple_conv_transpose))

@@ -1,0 +1,60 @@
+"""Operators that act on every element alone: aligned axes are equal.
+
+Source: ONNX operator specifications; all of these broadcast as numpy does.
+"""
+
+from __future__ import annotations
+
+from spa_onnx.algebra.unify import equate
+from spa_onnx.ops.broadcast import broadcast
+from spa_onnx.ops.rule import Coupling, Operands, OpRule
+
+
+def couple_all(operands: Operands) -> Coupling:
+    """Equate the aligned axes of all inputs and the output."""
+    given = [operands.axes(k) for k in range(operands.count) if operands.has(k)]
+    return Coupling((broadcast(operands.space, given, "element by element"),))
+
+
+def couple_first(operands: Operands) -> Coupling:
+    """Pass the first input's axes on; the other inputs are scalars or only carry a type."""
+    axes = operands.axes(0)
+    return Coupling((axes,) * len(operands.node.outputs))
+
+
+def couple_per_axis(operands: Operands) -> Coupling:
+    """Pass the axes on and equate one of them with scale and zero point (QDQ).
+
+    A blocked scale (``block_size``) ties lanes to blocks, so its axis is fixed.
+    """
+    axes = operands.axes(0)
+    for k in (1, 2):
+        if not operands.has(k):
+            continue
+        scale = operands.axes(k)
+        if len(scale) == 1 and axes:
+            axis = operands.node.int("axis", 1) % len(axes)
+            equate(operands.space, axes[axis], scale[0], "scale of every lane")
+        elif len(scale) > 1:
+            operands.space.fix_all((*axes, *scale), "quantised in blocks")
+    return Coupling((tuple(map(operands.space.normal, axes)),))
+
+
+BROADCASTING = (
+    "Add Sub Mul Div Pow Mod Min Max Sum Mean And Or Xor Not Equal Greater Less GreaterOrEqual "
+    "LessOrEqual Where BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot PRelu"
+)
+ALONE = (
+    "Abs Acos Acosh Asin Asinh Atan Atanh Cast Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid "
+    "HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Reciprocal Relu Round Selu Shrink Sigmoid "
+    "Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu Clip Dropout CastLike "
+    "com.microsoft::QuickGelu com.microsoft::Gelu"
+)
+RULES = (
+    *(OpRule(op, couple_all) for op in BROADCASTING.split()),
+    *(OpRule(op, couple_first) for op in ALONE.split()),
+    OpRule("QuantizeLinear", couple_per_axis),
+    OpRule("DequantizeLinear", couple_per_axis),
+    OpRule("com.microsoft::BiasGelu", couple_all),
+    OpRule("com.microsoft::FastGelu", couple_all),
+)

@@ -1,0 +1,111 @@
+"""Reductions, Softmax and operators that look along one axis.
+
+Source: ONNX Reduce*-18, Softmax-13 (and its flattening before version 13), ArgMax-13, CumSum-14,
+TopK-11.
+"""
+
+from __future__ import annotations
+
+from spa_onnx.algebra.expression import ONE, Axes
+from spa_onnx.ops.rule import (
+    Coupling,
+    Mixed,
+    Neutral,
+    Operands,
+    OpRule,
+    RefusalError,
+    axis_of,
+    normalised,
+    replaced,
+)
+
+REDUCTIONS = {
+    "ReduceMean": Neutral.MEAN,
+    "ReduceSum": Neutral.ZERO,
+    "ReduceSumSquare": Neutral.ZERO,
+    "ReduceL1": Neutral.ZERO,
+    "ReduceL2": Neutral.ZERO,
+    "ReduceProd": Neutral.ONE,
+    "ReduceMax": Neutral.LOWEST,
+    "ReduceMin": Neutral.HIGHEST,
+    "ReduceLogSumExp": Neutral.LOWEST,
+}
+
+
+def reduced_axes(operands: Operands) -> list[int] | None:
+    """Return the axes that an attribute or the second input names; None when nothing is reduced."""
+    rank = len(operands.axes(0))
+    if operands.has(1):
+        named = [int(n) for n in operands.sizes(1) if isinstance(n, int)]
+    else:
+        named = operands.node.ints("axes")
+    if not named:
+        return None if operands.node.int("noop_with_empty_axes", 0) else list(range(rank))
+    return sorted(normalised(axis, rank) for axis in named)
+
+
+def couple_reduce(operands: Operands) -> Coupling:
+    """Mix the reduced axes; they become one or vanish."""
+    x, axes = operands.axes(0), reduced_axes(operands)
+    if axes is None:
+        return Coupling((x,))
+    keep = operands.node.int("keepdims", 1)
+    y = tuple(ONE if k in axes else e for k, e in enumerate(x) if k not in axes or keep)
+    return Coupling((y,), (Mixed(0, tuple(axes), REDUCTIONS[operands.node.op]),))
+
+
+def couple_softmax(operands: Operands) -> Coupling:
+    """Normalise over one axis; before version 13 over it and all behind."""
+    x = operands.axes(0)
+    modern = operands.node.version >= 13
+    axis = axis_of(operands, 0, -1 if modern else 1)
+    axes = (axis,) if modern else tuple(range(axis, len(x)))
+    return Coupling((x,), (Mixed(0, axes, Neutral.SOFTMAX),))
+
+
+def couple_arg(operands: Operands) -> Coupling:
+    """Fix the searched axis: its lane numbers are the result."""
+    x, axis = operands.axes(0), axis_of(operands, 0, 0)
+    operands.space.fix(x[axis], "its positions are the result")
+    keep = operands.node.int("keepdims", 1)
+    return Coupling((tuple(ONE if k == axis else e for k, e in enumerate(x) if k != axis or keep),))
+
+
+def couple_top_k(operands: Operands) -> Coupling:
+    """Fix the sorted axis: its lane numbers are the result."""
+    x, axis = operands.axes(0), axis_of(operands, 0, -1)
+    operands.space.fix(x[axis], "sorted, its positions are the result")
+    count = operands.sizes(1)[0] if operands.has(1) else operands.node.int("k", 1)
+    y: Axes = replaced(x, {axis: operands.space.fixed(count)})
+    return Coupling((y, y))
+
+
+def couple_cumsum(operands: Operands) -> Coupling:
+    """Fix the axis along which lanes are accumulated."""
+    x = operands.axes(0)
+    where = operands.constant(1)
+    if where is None:
+        raise RefusalError("the axis is computed at run time")
+    axis = normalised(int(where.flat[0]), len(x))
+    operands.space.fix(x[axis], "accumulated along")
+    return Coupling((replaced(x, {axis: operands.space.normal(x[axis])}),))
+
+
+def couple_hardmax(operands: Operands) -> Coupling:
+    """Fix the axes that one lane is chosen from."""
+    x = operands.axes(0)
+    axis = axis_of(operands, 0, -1 if operands.node.version >= 13 else 1)
+    operands.space.fix_all(x[axis:], "one lane is chosen")
+    return Coupling((tuple(map(operands.space.normal, x)),))
+
+
+RULES = (
+    *(OpRule(op, couple_reduce, frozenset({1})) for op in REDUCTIONS),
+    OpRule("Softmax", couple_softmax),
+    OpRule("LogSoftmax", couple_softmax),
+    OpRule("ArgMax", couple_arg),
+    OpRule("ArgMin", couple_arg),
+    OpRule("TopK", couple_top_k, frozenset({1})),
+    OpRule("CumSum", couple_cumsum, frozenset({1})),
+    OpRule("Hardmax", couple_hardmax),
+)

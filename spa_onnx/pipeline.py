@@ -1,0 +1,325 @@
+"""The stages in order: load, normalise, analyse, score, allocate, rewrite, verify, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.size import Polynomial
+from spa_onnx.allocate.budget import Ratio
+from spa_onnx.allocate.problem import keep_best, make_problem
+from spa_onnx.analyse.dims import Analysis, choose_dims
+from spa_onnx.analyse.propagate import declared_shape, propagate
+from spa_onnx.config import PruneConfig
+from spa_onnx.cost.polynomial import Costs, costs
+from spa_onnx.errors import InputShapeError, NothingToPruneError, SamePathError
+from spa_onnx.load.model import LoadedModel, load
+from spa_onnx.normalise.graph import Graph, normalise
+from spa_onnx.plan.lanes import Kept
+from spa_onnx.plan.plan import Plan, make_plan
+from spa_onnx.registry import find_pass
+from spa_onnx.report.make import make_report
+from spa_onnx.report.report import PruneReport, library_versions
+from spa_onnx.rewrite.apply import Rewritten, rewrite
+from spa_onnx.rewrite.writer import pending_file, to_bytes
+from spa_onnx.score.lift import score
+
+if TYPE_CHECKING:
+    from spa_onnx.verify.proof_values import Proof
+
+Source = str | Path | onnx.ModelProto
+Observer = Callable[[str], None]
+"""Called with the name of each stage as it starts."""
+
+
+@dataclass(slots=True)
+class PruneResult:
+    """A pruned model with its plan and report.
+
+    Attributes:
+        plan: what was cut; replay it with :func:`apply`.
+        report: what the run did.
+        path: where the model was written; None if it only exists in memory.
+    """
+
+    plan: Plan
+    report: PruneReport
+    path: Path | None
+    _bytes: bytes | None = None
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """Return the pruned model, read or parsed anew with every call."""
+        if self._bytes is not None:
+            return onnx.ModelProto.FromString(self._bytes)
+        return onnx.load(str(self.path))
+
+    def save(self, path: str | Path) -> None:
+        """Write a result that is in memory; one that was written already is where ``path`` said.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        target = Path(path)
+        if self._bytes is None:
+            onnx.save(self.model, str(target))
+            return
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            temporary.write_bytes(self._bytes)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class _Stages:
+    """Times stages and tells an observer of them."""
+
+    observer: Observer | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        if self.observer is not None:
+            self.observer(name)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def prune(
+    model: Source,
+    config: PruneConfig | None = None,
+    *,
+    output: str | Path | None = None,
+    observer: Observer | None = None,
+) -> PruneResult:
+    """Return a smaller model that equals the original with the removed lanes masked.
+
+    Args:
+        model: path of an ONNX file, or a ModelProto, which is not changed.
+        config: what to remove; half of every prunable dim by default.
+        output: where to write; without it the result stays in memory.
+        observer: told of each stage.
+
+    Raises:
+        SpaError: see :mod:`spa_onnx.errors`; nothing is written then.
+    """
+    config = config or PruneConfig()
+    stages = _Stages(observer)
+    importance = find_pass("importance", config.importance)
+    allocation = find_pass("allocation", config.allocation or _default_allocation(config))
+    _check_output(model, output)
+    with stages("load"):
+        loaded = load(model)
+    with stages("analyse"):
+        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
+        if not analysis.dims:
+            raise NothingToPruneError(_main_reasons(analysis))
+        cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
+    with stages("score"):
+        scores = score(analysis, importance, config.seed)
+    with stages("allocate"):
+        problem = make_problem(analysis, scores, cost, config.budget, config.align)
+        kept = keep_best(analysis, scores, allocation.allocate(problem))
+    plan = make_plan(analysis, kept, _settings(config))
+    return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
+
+
+def apply(
+    model: Source,
+    plan: Plan | str | Path,
+    *,
+    output: str | Path | None = None,
+    verify: bool = True,
+    observer: Observer | None = None,
+) -> PruneResult:
+    """Replay a plan on the model it was made for, or on one of the same structure.
+
+    Raises:
+        PlanError: the plan is broken or belongs to another graph.
+        SpaError: as for :func:`prune`.
+    """
+    stages = _Stages(observer)
+    _check_output(model, output)
+    plan, name = _read_plan(plan)
+    with stages("load"):
+        loaded = load(model)
+    with stages("analyse"):
+        analysis = _analyse_as_planned(loaded, plan)
+        cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
+        kept = plan.lanes(analysis, name)
+    config = PruneConfig(seed=int(plan.settings.get("seed", 0)), verify=verify)
+    return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
+
+
+def analyze(
+    model: Source,
+    *,
+    exclude: tuple[str, ...] = (),
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Analysis:
+    """Return the prunable dims of a model, and the weight axes that are fixed with the reasons.
+
+    Raises:
+        ModelError: the model cannot be used.
+    """
+    return _analyse(normalise(load(model)), input_shapes or {}, exclude)
+
+
+def verify(
+    model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int = 0
+) -> Proof:
+    """Prove that ``pruned`` is what ``plan`` makes of ``model``.
+
+    Raises:
+        ProofFailedError: it is not.
+        SpaError: a model or the plan cannot be used.
+    """
+    from spa_onnx.verify.proof import prove
+
+    plan, name = _read_plan(plan)
+    loaded = load(model)
+    analysis = _analyse_as_planned(loaded, plan)
+    shapes = _planned_shapes(plan)
+    return prove(loaded, analysis, plan.lanes(analysis, name), load(pruned), seed, shapes)
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def _finish(
+    loaded: LoadedModel,
+    analysis: Analysis,
+    cost: Costs,
+    kept: Mapping[Dim, Kept],
+    plan: Plan,
+    config: PruneConfig,
+    output: str | Path | None,
+    stages: _Stages,
+) -> PruneResult:
+    """Rewrite, write, prove and report; the file gets its name only after the proof."""
+    with stages("rewrite"):
+        rewritten = rewrite(analysis, kept)
+    shapes = _planned_shapes(plan)
+    if output is None:
+        with stages("write"):
+            data = to_bytes(rewritten, loaded)
+        proof = _prove(loaded, analysis, kept, data, config, shapes, stages)
+        report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
+        return PruneResult(plan, report, None, data)
+    target = Path(output)
+    with stages("write"):
+        pending = pending_file(rewritten, loaded, target)
+        file = pending.__enter__()
+    try:
+        proof = _prove(loaded, analysis, kept, file.path, config, shapes, stages)
+        with stages("write"):
+            file.commit()
+    finally:
+        pending.__exit__(None, None, None)
+    report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
+    return PruneResult(plan, report, target)
+
+
+def _prove(
+    loaded: LoadedModel,
+    analysis: Analysis,
+    kept: Mapping[Dim, Kept],
+    result: bytes | Path,
+    config: PruneConfig,
+    shapes: Mapping[str, tuple[int, ...]],
+    stages: _Stages,
+) -> Proof | None:
+    if not config.verify:
+        return None
+    from spa_onnx.verify.proof import prove
+
+    with stages("verify"):
+        return prove(loaded, analysis, kept, load(result), config.seed, shapes)
+
+
+def _analyse(
+    graph: Graph, input_shapes: Mapping[str, tuple[int, ...]], exclude: tuple[str, ...]
+) -> Analysis:
+    _check_input_shapes(graph, input_shapes)
+    return choose_dims(propagate(graph, input_shapes), exclude)
+
+
+def _analyse_as_planned(loaded: LoadedModel, plan: Plan) -> Analysis:
+    return _analyse(normalise(loaded), _planned_shapes(plan), tuple(plan.settings.get("exclude", ())))
+
+
+def _planned_shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in plan.settings.get("input_shapes", {}).items()}
+
+
+def _read_plan(plan: Plan | str | Path) -> tuple[Plan, str]:
+    if isinstance(plan, Plan):
+        return plan, ""
+    from spa_onnx.errors import PlanError
+
+    try:
+        return Plan.from_json(Path(plan).read_text(encoding="utf-8"), str(plan)), str(plan)
+    except (OSError, UnicodeDecodeError) as failure:
+        raise PlanError(str(plan), f"cannot be read ({failure})") from failure
+
+
+def _check_output(model: Source, output: str | Path | None) -> None:
+    if output is None or isinstance(model, onnx.ModelProto):
+        return
+    target, source = Path(output), Path(model)
+    if target.resolve() == source.resolve() or (
+        target.exists() and source.exists() and target.samefile(source)
+    ):
+        raise SamePathError(str(output))
+
+
+def _check_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    inputs = {entry.name: entry for entry in graph.inputs}
+    for name, shape in shapes.items():
+        given = ",".join(map(str, shape))
+        if name not in inputs:
+            raise InputShapeError(name, given, f"the model's inputs are {', '.join(inputs)}")
+        declared = declared_shape(inputs[name])
+        if inputs[name].type.tensor_type.HasField("shape") and len(declared) != len(shape):
+            raise InputShapeError(name, given, f"the input has {len(declared)} axes: {list(declared)}")
+        for n, d in zip(shape, declared, strict=False):
+            if not isinstance(d, Polynomial) and d != n:
+                raise InputShapeError(name, given, f"the model fixes the shape {list(declared)}")
+
+
+def _default_allocation(config: PruneConfig) -> str:
+    return "uniform" if isinstance(config.budget, Ratio) else "global"
+
+
+def _settings(config: PruneConfig) -> dict[str, Any]:
+    def name(choice: Any) -> str:
+        return choice if isinstance(choice, str) else repr(choice)
+
+    return {
+        "budget": repr(config.budget),
+        "importance": name(config.importance),
+        "allocation": name(config.allocation or _default_allocation(config)),
+        "align": config.align,
+        "exclude": list(config.exclude),
+        "input_shapes": {k: list(v) for k, v in config.input_shapes.items()},
+        "seed": config.seed,
+        "versions": library_versions(),
+    }
+
+
+def _main_reasons(analysis: Analysis) -> list[str]:
+    """Return what fixed the heaviest weights, shortly."""
+    reasons = dict.fromkeys(str(r) for axis in analysis.fixed[:8] for r in axis.reasons)
+    return list(reasons)[:4]

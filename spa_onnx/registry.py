@@ -1,0 +1,42 @@
+"""Find passes by name through entry points; ours are registered as anyone else's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from spa_onnx.errors import DuplicatePassError, UnknownPassError
+
+Kind = Literal["importance", "compensation", "allocation", "structure", "sparsity"]
+KINDS: tuple[Kind, ...] = ("importance", "compensation", "allocation", "structure", "sparsity")
+
+
+def installed(kind: Kind) -> dict[str, EntryPoint]:
+    """Return the installed passes of a kind by name.
+
+    Raises:
+        DuplicatePassError: two distributions use one name.
+    """
+    found: dict[str, list[EntryPoint]] = defaultdict(list)
+    for entry in entry_points(group=f"spa_onnx.{kind}"):
+        if entry.value not in {e.value for e in found[entry.name]}:
+            found[entry.name].append(entry)
+    for name, entries in found.items():
+        if len(entries) > 1:
+            raise DuplicatePassError(kind, name, [e.dist.name if e.dist else e.value for e in entries])
+    return {name: entries[0] for name, entries in sorted(found.items())}
+
+
+def find_pass(kind: Kind, choice: Any) -> Any:
+    """Return the pass called ``choice`` with its default fields; a pass object comes back as it is.
+
+    Raises:
+        UnknownPassError: no installed pass has this name.
+    """
+    if not isinstance(choice, str):
+        return choice
+    known = installed(kind)
+    if choice not in known:
+        raise UnknownPassError(kind, choice, list(known))
+    return known[choice].load()()

@@ -1,0 +1,92 @@
+"""Make the report of a run from the values of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.cost.polynomial import Costs
+from spa_onnx.load.model import LoadedModel
+from spa_onnx.plan.lanes import Kept
+from spa_onnx.plan.plan import Plan
+from spa_onnx.report.report import DimReport, PruneReport, Refusal, Sizes, library_versions
+from spa_onnx.rewrite.apply import Rewritten
+from spa_onnx.verify.proof_values import Proof
+
+NO_POWER = 1e-3
+"""Distance between reference and original below which a proof shows nothing."""
+
+
+def make_report(
+    loaded: LoadedModel,
+    analysis: Analysis,
+    cost: Costs,
+    kept: Mapping[Dim, Kept],
+    rewritten: Rewritten,
+    plan: Plan,
+    proof: Proof | None,
+    seconds: Mapping[str, float],
+) -> PruneReport:
+    """Return the report of a finished run."""
+    before = np.array([d.dim.size for d in analysis.dims], np.int64)
+    after = np.array([kept[d.dim].count if d.dim in kept else d.dim.size for d in analysis.dims], np.int64)
+    return PruneReport(
+        model=loaded.label,
+        before=sizes_at(cost, before),
+        after=sizes_at(cost, after),
+        dims=dim_reports(analysis, after),
+        refusals=refusals(analysis),
+        unknown_operators={op: len(nodes) for op, nodes in analysis.propagation.unknown_ops.items()},
+        proof=proof,
+        seconds=dict(seconds),
+        settings={k: v for k, v in plan.settings.items() if k != "versions"},
+        versions=library_versions(),
+        notes=_notes(rewritten, plan, proof),
+    )
+
+
+def sizes_at(cost: Costs, widths: IntArray) -> Sizes:
+    """Return what a model of these widths costs."""
+    return Sizes(
+        round(cost.parameters.at(widths)), round(cost.operations.at(widths)), round(cost.bytes.at(widths))
+    )
+
+
+def dim_reports(analysis: Analysis, after: IntArray) -> tuple[DimReport, ...]:
+    """Return the widths of all prunable dims."""
+    return tuple(
+        DimReport(
+            d.name,
+            d.dim.size,
+            int(width),
+            d.rows is not None,
+            tuple(dict.fromkeys(m.tensor for m in d.members)),
+        )
+        for d, width in zip(analysis.dims, after, strict=True)
+    )
+
+
+def refusals(analysis: Analysis) -> tuple[Refusal, ...]:
+    """Return the weight axes that stay whole."""
+    return tuple(
+        Refusal(f.tensor, f.axis, f.size, f.parameters, tuple(map(str, f.reasons)))
+        for f in analysis.fixed
+    )
+
+
+def _notes(rewritten: Rewritten, plan: Plan, proof: Proof | None) -> tuple[str, ...]:
+    notes = []
+    if rewritten.dropped_nodes:
+        notes.append(f"{len(rewritten.dropped_nodes)} nodes that computed old shapes were dropped")
+    if plan.settings.get("input_shapes"):
+        notes.append("shapes given with --input-shape may be written into the result's constants")
+    if proof is None:
+        notes.append("the result was not proved (--no-verify)")
+    elif proof.power < NO_POWER:
+        notes.append("the proof has no power here: the removed lanes do not change any compared tensor")
+    if proof is not None:
+        notes += [f"output {name!r} was not compared: it lies behind {op}" for name, op in proof.skipped.items()]
+    return tuple(notes)

@@ -1,0 +1,111 @@
+"""The report of a run: before and after, the proof, what stayed and why, time by stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from spa_onnx.verify.proof_values import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a model costs.
+
+    Attributes:
+        parameters: elements of floating-point initializers.
+        operations: multiply-accumulate operations of one run at the nominal input size.
+        bytes: bytes of all initializers.
+    """
+
+    parameters: int
+    operations: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DimReport:
+    """Width of one dim before and after; ``uneven`` dims keep other lanes in every row."""
+
+    name: str
+    before: int
+    after: int
+    uneven: bool
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A weight axis that stayed whole, with the operators that fixed it."""
+
+    tensor: str
+    axis: int
+    length: int
+    parameters: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """Everything that is known about a run.
+
+    Attributes:
+        model: where the model came from.
+        before: cost of the original.
+        after: cost of the result.
+        dims: widths of the prunable dims.
+        refusals: weight axes that stayed whole, heaviest first.
+        unknown_operators: operator type -> nodes that no rule covers.
+        proof: the comparison; None when it was switched off.
+        seconds: wall-clock time of every stage.
+        settings: options, passes and seed.
+        versions: of spa-onnx and what it builds on.
+        notes: what a user should know about this result.
+    """
+
+    model: str
+    before: Sizes
+    after: Sizes
+    dims: tuple[DimReport, ...]
+    refusals: tuple[Refusal, ...]
+    unknown_operators: Mapping[str, int]
+    proof: Proof | None
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values; non-finite numbers as text, which JSON lacks."""
+        content = asdict(self)
+        if self.proof is not None:
+            content["proof"] |= {"largest": self.proof.largest, "power": self.proof.power}
+        return dict(_plain(content))
+
+    def to_json(self) -> str:
+        """Return the report as JSON text."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not (value - value == 0):
+        return str(value)
+    return value
+
+
+def library_versions() -> dict[str, str]:
+    """Return versions of what a result depends on."""
+    found = {}
+    for name in ("spa-onnx", "onnx", "onnxruntime", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,1 @@
+"""Apply a plan: slice initializers, recompute size constants, write the file."""

@@ -1,0 +1,1 @@
+"""Importance of lanes: what passes see and how their scores become comparable."""

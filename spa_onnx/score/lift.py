@@ -1,0 +1,44 @@
+"""From a pass to comparable scores: one array per dim, mean one, coupled lanes joined."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.errors import InternalError
+from spa_onnx.score.protocol import Importance
+from spa_onnx.score.weights import dim_weights
+
+FloatArray = NDArray[np.float64]
+
+
+def score(analysis: Analysis, importance: Importance, seed: int) -> Mapping[Dim, FloatArray]:
+    """Return for every prunable dim scores of shape ``(rows, lanes)`` with mean one.
+
+    Division by the mean makes dims comparable: without it those with more members would win.
+    Source: Fang et al., "DepGraph", CVPR 2023, normalised group importance.
+
+    Raises:
+        InternalError: a pass returned scores of the wrong shape, or none that are finite.
+    """
+    found: dict[Dim, FloatArray] = {}
+    for dim in analysis.dims:
+        weights = dim_weights(analysis, dim)
+        rng = np.random.default_rng([seed, zlib.crc32(dim.name.encode())])
+        raw = np.asarray(importance.score(weights, rng), np.float64)
+        if raw.shape != (weights.units,) or not np.isfinite(raw).all() or (raw < 0).any():
+            text = f"pass {type(importance).__name__} scored {dim.name} with shape {raw.shape}"
+            raise InternalError(f"{text}, expected {weights.units} finite non-negative numbers")
+        mean = raw.mean()
+        scores = (raw / mean if mean > 0 else raw).reshape(weights.rows, weights.lanes)
+        labels = analysis.propagation.space.orbits(dim.dim)
+        if labels is not None:
+            totals = np.bincount(labels, scores[0], dim.dim.size) / np.maximum(1, np.bincount(labels, minlength=dim.dim.size))
+            scores = totals[labels][None]
+        found[dim.dim] = scores
+    return found

@@ -1,0 +1,102 @@
+"""Inputs for the proof, made from the model's own signature: seeded, and legal to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from spa_onnx.algebra.expression import size_of, sizes_of
+from spa_onnx.algebra.size import Polynomial, Size, terms_of
+from spa_onnx.algebra.size import evaluate as number
+from spa_onnx.analyse.propagate import Propagation, declared_shape
+from spa_onnx.errors import GraphError
+
+LENGTHS = ((2, 16), (3, 24), (1, 224), (1, 32), (2, 64), (1, 128), (1, 256), (1, 512), (1, 7), (1, 1))
+"""Batch size, and length of every other dynamic axis: tried in this order."""
+
+PASS_THROUGH = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose", "Expand"}
+
+
+def symbol_choices(
+    state: Propagation, input_shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[dict[str, int]]:
+    """Yield numbers for the symbols of the inputs' dynamic axes, likeliest first.
+
+    The first axis of an input counts as its batch. Shapes that the user gave were numbers already
+    in the analysis; symbols that their inputs share with others follow them.
+    """
+    given = {
+        name: n
+        for entry in state.graph.inputs
+        if entry.name in input_shapes
+        for n, size in zip(input_shapes[entry.name], declared_shape(entry), strict=False)
+        for monomial, _ in terms_of(size)
+        for name in monomial
+    }
+    batches, others = dict[str, None](), dict[str, None]()
+    for entry in state.graph.inputs:
+        for k, e in enumerate(state.axes.get(entry.name) or ()):
+            for monomial, _ in terms_of(size_of(e)):
+                (batches if k == 0 else others).update(dict.fromkeys(monomial))
+    if not batches and not others:
+        yield given
+        return
+    for batch, length in LENGTHS:
+        chosen = dict.fromkeys(batches, batch) | dict.fromkeys(others, length)
+        chosen |= {name: batch for name in batches if "batch" in name.lower()}
+        yield chosen | given
+
+
+def make_feeds(state: Propagation, symbols: Mapping[str, int], seed: int) -> dict[str, NDArray[Any]]:
+    """Return one array for every input.
+
+    Floats are normal; integers that index a table cover its rows, other integers and booleans are
+    one, which masks, lengths and flags accept.
+
+    Raises:
+        GraphError: an input has a type that cannot be made up.
+    """
+    rng = np.random.default_rng(seed)
+    rows = _table_rows(state)
+    feeds: dict[str, NDArray[Any]] = {}
+    for entry in state.graph.inputs:
+        axes = state.axes.get(entry.name)
+        element = entry.type.tensor_type.elem_type
+        if axes is None or element in (0, onnx.TensorProto.STRING):
+            remedy = "Use --no-verify for this model"
+            raise GraphError(f"input {entry.name!r}", "has a type or rank that cannot be made up", remedy)
+        shape = [number(n, symbols) for n in sizes_of(axes)]
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
+        if dtype.kind in "iu":
+            limit = rows.get(entry.name, 0)
+            feeds[entry.name] = (rng.integers(0, limit, shape) if limit else np.ones(shape)).astype(dtype)
+        elif dtype.kind == "b":
+            feeds[entry.name] = np.ones(shape, dtype)
+        else:
+            feeds[entry.name] = rng.standard_normal(shape).astype(dtype)
+    return feeds
+
+
+def _table_rows(state: Propagation) -> dict[str, int]:
+    """Return how many rows the smallest table has that an integer input indexes."""
+    origin = {entry.name: entry.name for entry in state.graph.inputs}
+    rows: dict[str, int] = {}
+    for node in state.graph.nodes:
+        if node.op in PASS_THROUGH and node.inputs and node.inputs[0] in origin:
+            origin[node.outputs[0]] = origin[node.inputs[0]]
+        if node.op != "Gather" or len(node.inputs) < 2 or node.inputs[1] not in origin:
+            continue
+        table = state.axes_of(node.inputs[0])
+        if table is None:
+            continue
+        length: Size = size_of(table[node.int("axis", 0) % len(table)]) if table else 0
+        if not isinstance(length, Polynomial) and length > 0:
+            name = origin[node.inputs[1]]
+            rows[name] = min(rows.get(name, length), length)
+    return rows
+

@@ -1,0 +1,184 @@
+"""Compare the pruned model with the masked original, at the outputs and inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.analyse.propagate import Propagation
+from spa_onnx.errors import GraphError, ProofFailedError, RuntimeRefusedError, UnknownShapeError
+from spa_onnx.graph.shapes import infer
+from spa_onnx.load.model import LoadedModel
+from spa_onnx.plan.lanes import Kept, KeptLanes
+from spa_onnx.verify.proof_values import Difference, Proof
+from spa_onnx.verify.feeds import make_feeds, symbol_choices
+from spa_onnx.verify.reference import masked_reference
+from spa_onnx.verify.runtime import RefusedError, open_session, run
+
+INNER_TENSORS = 24
+"""Inner tensors compared beside the outputs; outputs alone can prove nothing."""
+
+TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1, "float64": 1e-6}
+DEFAULT_TOLERANCE = 1e-4
+"""Largest difference relative to a tensor's scale, by element type."""
+
+TIES = frozenset({"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "Unique", "NonZero", "Hardmax"})
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+)
+FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
+
+
+def prove(
+    original: LoadedModel,
+    analysis: Analysis,
+    kept: Mapping[Dim, Kept],
+    pruned: LoadedModel,
+    seed: int,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Proof:
+    """Run original, reference and pruned model on the same inputs and compare them.
+
+    Shapes in ``input_shapes`` are used as given, other dynamic axes at two sizes that run.
+
+    Raises:
+        ProofFailedError: a tensor differs by more than the tolerance.
+        RuntimeRefusedError: ONNX Runtime refuses the original.
+        UnknownShapeError: no sizes tried for dynamic axes run.
+    """
+    state = analysis.propagation
+    names, skipped = compared_tensors(state, set(_names(pruned)))
+    try:
+        session = open_session(state.graph.model, original.weights, names)
+    except RefusedError as refusal:
+        raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
+    found: dict[str, Difference] = {}
+    shapes: list[Mapping[str, tuple[int, ...]]] = []
+    failure = ""
+    for symbols in symbol_choices(state, input_shapes or {}):
+        feeds = make_feeds(state, symbols, seed + len(shapes))
+        try:
+            plain = run(session, names, feeds)
+        except RefusedError as refusal:
+            failure = str(refusal)
+            continue
+        lanes = KeptLanes(state.space, kept, symbols)
+        for difference in _compare(original, analysis, lanes, pruned, names, feeds, plain):
+            before = found.get(difference.tensor)
+            found[difference.tensor] = difference if before is None else _worse(before, difference)
+        shapes.append({name: tuple(x.shape) for name, x in feeds.items()})
+        if len(shapes) == 2:
+            break
+    if not shapes:
+        raise _cannot_run(original, state, failure)
+    outputs = tuple(found[n] for n in state.graph.outputs if n in found)
+    inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
+    return Proof(outputs, inner, tuple(shapes), skipped)
+
+
+def _names(model: LoadedModel) -> list[str]:
+    return [n for node in model.skeleton.graph.node for n in node.output]
+
+
+def _worse(a: Difference, b: Difference) -> Difference:
+    return Difference(a.tensor, max(a.relative, b.relative), max(a.power, b.power))
+
+
+def _cannot_run(original: LoadedModel, state: Propagation, failure: str) -> Exception:
+    for entry in state.graph.inputs:
+        shape = entry.type.tensor_type.shape.dim
+        if any(d.dim_value <= 0 for d in shape):
+            axes = [d.dim_value if d.dim_value > 0 else d.dim_param or "?" for d in shape]
+            return UnknownShapeError(entry.name, axes, failure)
+    return RuntimeRefusedError(original.label, "run", failure)
+
+
+def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the tensors to compare, and the outputs that cannot be, with the operator to blame.
+
+    Nothing behind an operator that breaks ties is compared, for ties flip under rounding; what
+    enters such an operator is.
+    """
+    types = infer(state.graph.model).types
+    tainted: dict[str, str] = {}
+    entering: list[str] = []
+    inner: list[str] = []
+    for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
+        blame = next((tainted[n] for n in node.inputs if n in tainted), None)
+        if blame is None and node.op in TIES | RANDOM:
+            blame = node.label
+            entering += [n for n in node.inputs[:1] if node.op in TIES]
+        for name in filter(None, node.outputs):
+            if blame is not None:
+                tainted[name] = blame
+            elif coupling is not None and types.get(name) in FLOATS and name in present:
+                if not state.is_weight(name):
+                    inner.append(name)
+    step = max(1, -(-len(inner) // INNER_TENSORS))
+    spread = inner[::-1][::step]
+    graph_outputs = [n for n in state.graph.outputs if n not in tainted]
+    chosen = dict.fromkeys([*graph_outputs, *(n for n in entering if n in set(inner)), *spread])
+    skipped = {n: tainted[n] for n in state.graph.outputs if n in tainted}
+    return list(chosen), skipped
+
+
+def _compare(
+    original: LoadedModel,
+    analysis: Analysis,
+    lanes: KeptLanes,
+    pruned: LoadedModel,
+    names: Sequence[str],
+    feeds: Mapping[str, NDArray[Any]],
+    plain: Sequence[NDArray[Any]],
+) -> list[Difference]:
+    state = analysis.propagation
+    try:
+        reference = open_session(masked_reference(analysis, lanes), original.weights, names)
+        expected = run(reference, names, feeds)
+    except RefusedError as refusal:
+        raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
+    try:
+        session = open_session(pruned.skeleton, pruned.weights, names)
+        actual = run(session, names, feeds)
+    except RefusedError as refusal:
+        raise ProofFailedError(str(refusal).strip(), float("inf"), 0.0, "ONNX Runtime") from refusal
+    found = []
+    for name, want, got, before in zip(names, expected, actual, plain, strict=True):
+        axes = state.axes_of(name)
+        sliced = want if axes is None else lanes.slice(want, axes)
+        whole = before if axes is None else lanes.slice(before, axes)
+        difference = Difference(name, distance(got, sliced), distance(sliced, whole))
+        tolerance = TOLERANCE.get(want.dtype.name, DEFAULT_TOLERANCE)
+        if not difference.relative <= tolerance:
+            raise ProofFailedError(name, difference.relative, tolerance, _maker(state, name))
+        found.append(difference)
+    return found
+
+
+def _maker(state: Propagation, name: str) -> str:
+    return next((n.label for n in state.graph.nodes if name in n.outputs), "the graph")
+
+
+def distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return ``max |a - b| / max |b|``; infinite for other shapes, and where only one is finite."""
+    if a.shape != b.shape:
+        return float("inf")
+    if a.size == 0:
+        return 0.0
+    if a.dtype.kind not in "fc" and a.dtype.name != "bfloat16":
+        return 0.0 if np.array_equal(a, b) else 1.0
+    wide = np.promote_types(a.dtype, np.float32) if a.dtype.kind in "fc" else np.dtype(np.float32)
+    x, y = a.astype(wide), b.astype(wide)
+    finite = np.isfinite(y)
+    if not np.array_equal(finite, np.isfinite(x)) or not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return float("inf")
+    if not finite.all():
+        x, y = x[finite], y[finite]
+    scale = float(np.abs(y).max(initial=0.0))
+    gap = float(np.abs(x - y).max(initial=0.0))
+    return gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf"))

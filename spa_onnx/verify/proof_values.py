@@ -1,0 +1,49 @@
+"""What a proof found, apart from how, so that a report need not load the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far one tensor of the pruned model is from the reference.
+
+    Attributes:
+        tensor: its name.
+        relative: largest absolute difference over largest absolute value of the reference.
+        power: the same distance between reference and unpruned original; what the proof would have
+            noticed. Zero means that the tensor proves nothing.
+    """
+
+    tensor: str
+    relative: float
+    power: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The result of a comparison that held.
+
+    Attributes:
+        outputs: differences at the graph's outputs.
+        inner: differences at tensors inside.
+        shapes: input shapes that were run.
+        skipped: outputs behind operators that break ties or draw numbers, with that operator.
+    """
+
+    outputs: tuple[Difference, ...]
+    inner: tuple[Difference, ...]
+    shapes: tuple[Mapping[str, tuple[int, ...]], ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def largest(self) -> float:
+        """Return the largest difference anywhere."""
+        return max((d.relative for d in (*self.outputs, *self.inner)), default=0.0)
+
+    @property
+    def power(self) -> float:
+        """Return the largest power of a compared tensor."""
+        return max((d.power for d in (*self.outputs, *self.inner)), default=0.0)

@@ -1,0 +1,214 @@
+"""The reference of the proof: the original graph, masked before every operator that mixes lanes.
+
+    x ─ MatMul ─ y      becomes      x ─ Mul(mask) ─ MatMul ─ y
+
+Zeroing weights is not enough: a normalisation must leave removed lanes out of its statistics, a
+maximum must not see them. Weights stay shared with the original file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+from onnx import helper
+
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.graph.node import Node
+from spa_onnx.graph.shapes import infer
+from spa_onnx.ops.rule import Mixed, Neutral
+from spa_onnx.plan.lanes import KeptLanes
+
+Tensor = Any
+"""A graph-surgeon tensor; the package has no types."""
+
+FILL = {np.dtype(np.float16): 3e4}
+"""Stand-in for infinity by type: large enough to vanish, small enough to stay finite."""
+
+DEFAULT_FILL = 1e30
+
+
+def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
+    """Return the original with a mask before each operator that mixes an axis with cut lanes."""
+    state = analysis.propagation
+    graph = gs.import_onnx(state.graph.model)
+    writer = _Writer(graph, state.graph.nodes[0].version if state.graph.nodes else 17)
+    makers = {t.name: node for node in graph.nodes for t in node.outputs}
+    types = infer(state.graph.model).types
+    for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
+        for mixed in coupling.mixed if coupling else ():
+            axes = state.axes_of(node.inputs[mixed.input])
+            if axes is None or not any(lanes.is_cut(axes[k]) for k in mixed.axes):
+                continue
+            mask = lanes.tensor_mask(axes, mixed.axes)
+            dtype = _dtype(types.get(node.inputs[mixed.input], onnx.TensorProto.FLOAT))
+            target = makers[next(filter(None, node.outputs))]
+            writer.mask(node, target, mixed, mask, dtype)
+    graph.toposort()
+    model = gs.export_onnx(graph, do_type_check=False)
+    model.ir_version = state.graph.model.ir_version
+    del model.opset_import[:]
+    model.opset_import.extend(state.graph.model.opset_import)
+    return model
+
+
+def _dtype(element: int) -> np.dtype[Any]:
+    return np.dtype(helper.tensor_dtype_to_np_dtype(element))
+
+
+class _Writer:
+    """Adds nodes to a graph-surgeon graph."""
+
+    def __init__(self, graph: Any, version: int) -> None:
+        self._graph, self._version, self._count = graph, version, 0
+
+    def mask(
+        self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
+    ) -> None:
+        """Make the removed lanes of one input neutral for one operator."""
+        x = target.inputs[mixed.input]
+        match mixed.neutral:
+            case Neutral.ZERO:
+                target.inputs[mixed.input] = self._zeroed(x, mask, dtype)
+            case Neutral.ONE:
+                zeroed = self._zeroed(x, mask, dtype)
+                target.inputs[mixed.input] = self.op("Add", [zeroed, self.constant((~mask).astype(dtype))])
+            case Neutral.LOWEST | Neutral.SOFTMAX:
+                target.inputs[mixed.input] = self._filled(x, mask, dtype, -1)
+            case Neutral.HIGHEST:
+                target.inputs[mixed.input] = self._filled(x, mask, dtype, 1)
+            case Neutral.MEAN:
+                target.inputs[mixed.input] = self._zeroed(x, mask, dtype)
+                self._rescale(target, 1 / share_kept(mask, mixed.axes), dtype)
+            case Neutral.LAYER_NORM | Neutral.RMS_NORM:
+                self._layer_norm(node, target, mixed, mask, dtype)
+            case Neutral.INSTANCE_NORM:
+                self._instance_norm(node, target, mixed, mask, dtype)
+            case Neutral.GROUP_NORM:
+                self._group_norm(node, target, mask, dtype)
+
+    # -- pieces ---------------------------------------------------------------------------------
+
+    def op(self, kind: str, inputs: Sequence[Tensor], **attributes: Any) -> Tensor:
+        """Append a node and return its output."""
+        self._count += 1
+        output = gs.Variable(f"spa_reference_{self._count}")
+        self._graph.nodes.append(
+            gs.Node(kind, f"spa_reference_{self._count}", attributes, list(inputs), [output])
+        )
+        return output
+
+    def constant(self, values: NDArray[Any]) -> Tensor:
+        """Return a constant tensor."""
+        self._count += 1
+        return gs.Constant(f"spa_reference_{self._count}", np.ascontiguousarray(values))
+
+    def _zeroed(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Tensor:
+        return self.op("Mul", [x, self.constant(mask.astype(dtype))])
+
+    def _filled(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any], sign: int) -> Tensor:
+        fill = sign * FILL.get(dtype, DEFAULT_FILL)
+        return self.op("Add", [x, self.constant((~mask).astype(dtype) * np.array(fill, dtype))])
+
+    def _rescale(self, target: Any, factor: float, dtype: np.dtype[Any]) -> None:
+        """Multiply the node's output."""
+        result = target.outputs[0]
+        self._count += 1
+        raw = gs.Variable(f"spa_reference_{self._count}")
+        target.outputs[0] = raw
+        scaled = self.op("Mul", [raw, self.constant(np.array(factor, dtype))])
+        self._become(scaled, result)
+
+    def _become(self, made: Tensor, result: Tensor) -> None:
+        """Let ``made``'s node produce ``result`` instead."""
+        made.inputs[0].outputs[0] = result
+
+    def _mean(self, x: Tensor, axes: Sequence[int], share: float, dtype: np.dtype[Any]) -> Tensor:
+        """Return the mean of a zeroed tensor over the lanes that stay."""
+        if self._version >= 18:
+            mean = self.op("ReduceMean", [x, self.constant(np.array(axes, np.int64))], keepdims=1)
+        else:
+            mean = self.op("ReduceMean", [x], axes=list(axes), keepdims=1)
+        return self.op("Mul", [mean, self.constant(np.array(1 / share, dtype))])
+
+    def _standardised(
+        self,
+        x: Tensor,
+        mask: NDArray[np.bool_],
+        axes: Sequence[int],
+        centred: bool,
+        epsilon: float,
+        dtype: np.dtype[Any],
+    ) -> Tensor:
+        """Return ``(x - mean) / sqrt(var + epsilon)`` with statistics over the lanes that stay."""
+        share = share_kept(mask, axes)
+        zeroed = self._zeroed(x, mask, dtype)
+        if centred:
+            shifted = self.op("Sub", [x, self._mean(zeroed, axes, share, dtype)])
+            zeroed = self._zeroed(shifted, mask, dtype)
+        variance = self._mean(self.op("Mul", [zeroed, zeroed]), axes, share, dtype)
+        shifted = self.op("Add", [variance, self.constant(np.array(epsilon, dtype))])
+        return self.op("Div", [zeroed, self.op("Sqrt", [shifted])])
+
+    def _finish(self, target: Any, y: Tensor, scale: Tensor | None, bias: Tensor | None) -> None:
+        """Scale, shift and replace the node."""
+        result = target.outputs[0]
+        if scale is not None:
+            y = self.op("Mul", [y, scale])
+        if bias is not None:
+            y = self.op("Add", [y, bias])
+        target.outputs.clear()
+        target.inputs.clear()
+        self._graph.nodes.remove(target)
+        self._become(y, result)
+
+    # -- normalisations -----------------------------------------------------------------------
+
+    def _layer_norm(
+        self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
+    ) -> None:
+        x, scale, *rest = target.inputs
+        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        centred = mixed.neutral is Neutral.LAYER_NORM
+        y = self._standardised(x, mask, mixed.axes, centred, epsilon, dtype)
+        self._finish(target, y, scale, rest[0] if rest else None)
+
+    def _instance_norm(
+        self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
+    ) -> None:
+        x, scale, bias = target.inputs
+        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        y = self._standardised(x, mask, mixed.axes, True, epsilon, dtype)
+        shape = self.constant(np.array([-1, *[1] * len(mixed.axes)], np.int64))
+        self._finish(target, y, self.op("Reshape", [scale, shape]), self.op("Reshape", [bias, shape]))
+
+    def _group_norm(
+        self, node: Node, target: Any, mask: NDArray[np.bool_], dtype: np.dtype[Any]
+    ) -> None:
+        """Split channels into groups, standardise over lanes and positions, and join them again."""
+        x, scale, bias = target.inputs
+        groups, channels = node.int("num_groups", 1), mask.size
+        inside = channels // groups
+        grouped = self.op("Reshape", [x, self.constant(np.array([0, groups, inside, -1], np.int64))])
+        grouped_mask = mask.reshape(1, groups, inside, 1)
+        alive = grouped_mask.any(axis=2, keepdims=True)
+        full = grouped_mask | ~alive  # a group that is gone whole has no statistics
+        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        y = self._standardised(grouped, full, (2, 3), True, epsilon, dtype)
+        y = self.op("Reshape", [y, self.op("Shape", [x])])
+        per_group = node.version < 21
+        repeat = np.repeat(np.arange(groups), inside) if per_group else np.arange(channels)
+        rows = [self.op("Gather", [t, self.constant(repeat)], axis=0) for t in (scale, bias)]
+        column = self.constant(np.array([-1, *[1] * (mask.ndim - 2)], np.int64))
+        self._finish(target, y, *(self.op("Reshape", [row, column]) for row in rows))
+
+
+def share_kept(mask: NDArray[np.bool_], axes: Sequence[int]) -> float:
+    """Return the share of elements along ``axes`` that stay, the same for all other positions."""
+    kept = mask.mean(axis=tuple(axes)).reshape(-1)
+    positive = kept[kept > 0]
+    return float(positive[0]) if len(positive) else 1.0

@@ -1,0 +1,65 @@
+"""Run skeletons in ONNX Runtime: weights are taken from where they lie, never copied by us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from spa_onnx.load.store import WeightStore
+
+Feeds = Mapping[str, NDArray[Any]]
+FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+FATAL = 4
+"""ONNX Runtime's highest log level: its errors come back as exceptions, printing them too is noise."""
+
+
+class RefusedError(Exception):
+    """ONNX Runtime does not load or run a model; carries its words."""
+
+
+def open_session(model: onnx.ModelProto, weights: WeightStore, outputs: Iterable[str]) -> ort.InferenceSession:
+    """Open a session of a skeleton that also returns the tensors ``outputs``.
+
+    Graph optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the
+    proof is about the graph as written.
+
+    Raises:
+        RefusedError: ONNX Runtime refuses the model.
+    """
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    present = {v.name for v in exposed.graph.output}
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=n) for n in outputs if n not in present)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = FATAL
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    if weights.folder is not None:
+        options.add_session_config_entry(FOLDER_OPTION, str(weights.folder))
+    else:
+        names = list(weights.buffers)
+        data = [bytes(weights.buffers[n]) for n in names]
+        options.add_external_initializers_from_files_in_memory(names, data, [len(d) for d in data])
+    try:
+        return ort.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as failure:  # the runtime's exceptions have no common base of their own
+        raise RefusedError(str(failure)) from failure
+
+
+def run(session: ort.InferenceSession, outputs: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
+    """Return the named outputs.
+
+    Raises:
+        RefusedError: ONNX Runtime fails at run time.
+    """
+    options = ort.RunOptions()
+    options.log_severity_level = FATAL
+    try:
+        return [np.asarray(y) for y in session.run(list(outputs), dict(feeds), options)]
+    except Exception as failure:  # as above
+        raise RefusedError(str(failure)) from failure
