@@ -27,6 +27,7 @@ lint: $(BIN)/python
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	find runtime_kernels -name '*.h' -o -name '*.cc' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # The kernel tests with every read and write checked. The sanitizers are those of gcc.
 kernels-sanitize: $(BIN)/python

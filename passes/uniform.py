@@ -36,10 +36,9 @@ class Uniform:
 
 def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
     exact = problem.sizes * (1 - removed)
+    plain = np.clip(np.ceil(exact - 0.5), 1, problem.sizes).astype(np.int64)  # a tie removes the lane
     if problem.align == 1:
-        widths = np.maximum(1, np.floor(exact + 0.5)).astype(np.int64)
-        return np.minimum(widths, problem.sizes)
-    nearest = (np.floor(exact / problem.align + 0.5) * problem.align).astype(np.int64)
-    short = problem.sizes < 2 * problem.align  # alignment would leave these whole or nearly so
-    plain = np.maximum(1, np.floor(exact + 0.5)).astype(np.int64)
-    return np.where(short, np.minimum(np.maximum(plain, 1), problem.sizes), np.maximum(nearest, problem.align))
+        return plain
+    nearest = (np.ceil(exact / problem.align - 0.5) * problem.align).astype(np.int64)
+    short = problem.sizes < 2 * problem.align  # alignment would leave these whole, or nearly so
+    return np.where(short, plain, np.maximum(nearest, problem.align))

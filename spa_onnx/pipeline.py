@@ -15,8 +15,8 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.algebra.size import Polynomial
 from spa_onnx.allocate.budget import Ratio
 from spa_onnx.allocate.problem import keep_best, make_problem
-from spa_onnx.analyse.dims import Analysis, choose_dims
-from spa_onnx.analyse.propagate import declared_shape, propagate
+from spa_onnx.analyse.dims import Analysis, analyse
+from spa_onnx.analyse.propagate import declared_shape
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs, costs
 from spa_onnx.errors import InputShapeError, NothingToPruneError, SamePathError
@@ -27,7 +27,7 @@ from spa_onnx.plan.plan import Plan, make_plan
 from spa_onnx.registry import find_pass
 from spa_onnx.report.make import make_report
 from spa_onnx.report.report import PruneReport, library_versions
-from spa_onnx.rewrite.apply import Rewritten, rewrite
+from spa_onnx.rewrite.apply import rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.score.lift import score
 
@@ -253,7 +253,7 @@ def _analyse(
     graph: Graph, input_shapes: Mapping[str, tuple[int, ...]], exclude: tuple[str, ...]
 ) -> Analysis:
     _check_input_shapes(graph, input_shapes)
-    return choose_dims(propagate(graph, input_shapes), exclude)
+    return analyse(graph, input_shapes, exclude)
 
 
 def _analyse_as_planned(loaded: LoadedModel, plan: Plan) -> Analysis:

@@ -5,7 +5,7 @@ find_package(Python3 COMPONENTS Interpreter REQUIRED)
 cmake_path(GET CMAKE_CURRENT_SOURCE_DIR PARENT_PATH SPA_ROOT)
 
 add_test(NAME pytest_kernels
-  COMMAND "${Python3_EXECUTABLE}" -m pytest tests/runtime_kernels tests/spa_onnx/runtime
+  COMMAND "${Python3_EXECUTABLE}" -m pytest -q -s tests/runtime_kernels tests/spa_onnx/runtime
   WORKING_DIRECTORY "${SPA_ROOT}")
 set(environment "SPA_ONNX_KERNELS=$<TARGET_FILE:spa_onnx_kernels>" "PYTHONPATH=${SPA_ROOT}")
 

@@ -112,7 +112,7 @@ def keep_best(
             continue
         mask = np.zeros(scores[d.dim].shape, bool)
         best = np.argsort(-scores[d.dim], axis=1, kind="stable")[:, :width]
-        np.put_along_axis(mask, best, True, axis=1)  # noqa: FBT003
+        np.put_along_axis(mask, best, True, axis=1)
         kept[d.dim] = Kept(mask[0]) if d.rows is None else Kept(mask, d.rows)
     return kept
 

@@ -27,7 +27,10 @@ from spa_onnx.algebra.expression import (
 )
 from spa_onnx.algebra.size import Polynomial, terms_of
 from spa_onnx.algebra.space import Reason
-from spa_onnx.analyse.propagate import Propagation
+from spa_onnx.analyse.factors import choose_factors, removed_by_halving
+from spa_onnx.analyse.propagate import InputShapes, Propagation, propagate
+from spa_onnx.cost.polynomial import costs
+from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Mixed
 
 Role = Literal["produces", "consumes", "follows"]
@@ -90,6 +93,26 @@ class Analysis:
     fixed: tuple[FixedAxis, ...]
 
 
+def analyse(
+    graph: Graph, input_shapes: InputShapes, exclude: Iterable[str] = ()
+) -> Analysis:
+    """Return what can be cut of a graph.
+
+    Where channels are shuffled, both readings of a shuffle are tried and the one kept that lets
+    half of every dim take more parameters with it.
+    """
+    first = choose_dims(propagate(graph, input_shapes), exclude)
+    if not first.propagation.shuffles:
+        return first
+    second = choose_dims(propagate(graph, input_shapes, permute=True), exclude)
+    return max((first, second), key=_halved)
+
+
+def _halved(analysis: Analysis) -> float:
+    dims = [d.dim for d in analysis.dims]
+    return removed_by_halving(dims, costs(analysis.propagation, dims, {}).parameters)
+
+
 def choose_dims(state: Propagation, exclude: Iterable[str] = ()) -> Analysis:
     """Return the prunable dims of a solved graph.
 
@@ -103,14 +126,8 @@ def choose_dims(state: Propagation, exclude: Iterable[str] = ()) -> Analysis:
     excluded = _excluded(state, members, patterns)
     made, used = _dims_of(state, "produced"), _dims_of(state, "consumed")
     prunable = {d for d in members if d in made and d in used and d not in excluded}
-    neighbours = _neighbours(state, prunable)
-    chosen: list[Dim] = []
-    blocked: set[Dim] = set()
-    for dim in sorted(prunable, key=lambda d: (-d.size, d.index)):
-        if dim not in blocked:
-            chosen.append(dim)
-            blocked |= neighbours[dim]
-    rows = _rows(state, prunable, set(chosen))
+    chosen = choose_factors(state, prunable, _neighbours(state, prunable))
+    rows = _rows(state, prunable, chosen)
     dims = tuple(
         PrunableDim(d, rows.get(d), tuple(members[d]), f"{d.name}#{d.index}")
         for d in sorted(chosen, key=lambda d: d.index)

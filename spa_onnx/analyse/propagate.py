@@ -10,14 +10,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Axes, Expr, is_fixed, size_of, sizes_of
+from spa_onnx.algebra.expression import Axes, Expr, is_fixed, sizes_of
 from spa_onnx.algebra.size import Size, symbol
 from spa_onnx.algebra.space import Space
+from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.shapes import infer
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.normalise.graph import Graph
-from spa_onnx.ops.rule import Coupling, OpRule, RefusalError
+from spa_onnx.ops.rule import Coupling, OpRule, RefusalError, replaced
 from spa_onnx.ops.rules import RULES
 from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
 
@@ -35,6 +36,10 @@ class Propagation:
         values: small tensors known before run time, symbols included.
         weights: tensors that depend on initializers only.
         couplings: what each node said, in node order; None where its axes were fixed.
+        sources: for known values the axes whose lengths they were computed from.
+        unknown_ops: operators without a rule -> labels of their nodes.
+        shuffles: channel shuffles that were met.
+        permuted: index of every node of a shuffle that was followed lane by lane.
     """
 
     graph: Graph
@@ -45,6 +50,8 @@ class Propagation:
     weights: set[str] = field(default_factory=set)
     couplings: list[Coupling | None] = field(default_factory=list)
     unknown_ops: dict[str, list[str]] = field(default_factory=dict)
+    shuffles: list[Shuffle] = field(default_factory=list)
+    permuted: dict[int, Shuffle] = field(default_factory=dict)
 
     def axes_of(self, name: str) -> Axes | None:
         """Return a tensor's axes in normal form; initializers get fresh dims when first asked for."""
@@ -68,6 +75,16 @@ class Propagation:
             return None
         self.values[name] = array
         return array
+
+    def follow_shuffle(self, shuffle: Shuffle) -> None:
+        """Let the result of a shuffle be its input's lanes in another order."""
+        axes = self.axes_of(shuffle.source) or ()
+        lanes = self.space.permuted(axes[shuffle.axis], shuffle.order)
+        self.axes[shuffle.result] = replaced(axes, {shuffle.axis: lanes})
+        for node in shuffle.nodes:
+            self.permuted[node.index] = shuffle
+            if node.outputs[0] != shuffle.result:
+                self.axes[node.outputs[0]] = None
 
     def is_weight(self, name: str) -> bool:
         """Say whether a tensor depends on initializers only."""
@@ -127,19 +144,25 @@ class NodeOperands:
         return infer(self._state.graph.model).shapes.get(self.node.outputs[output])
 
 
-def propagate(graph: Graph, input_shapes: InputShapes) -> Propagation:
+def propagate(graph: Graph, input_shapes: InputShapes, *, permute: bool = False) -> Propagation:
     """Couple the axes of all tensors of a graph.
 
     Args:
         graph: in normal form.
         input_shapes: numbers for symbolic inputs; others stay symbols.
+        permute: follow channel shuffles lane by lane instead of as factors.
     """
     state = Propagation(graph)
     for entry in graph.inputs:
         state.axes[entry.name] = _input_axes(state.space, entry, input_shapes.get(entry.name))
     for node in graph.nodes:
         state.space.where = node.label
-        state.couplings.append(_visit(state, node))
+        shuffle = find_shuffle(state, node)
+        if shuffle is not None:
+            state.shuffles.append(shuffle)
+            if permute:
+                state.follow_shuffle(shuffle)
+        state.couplings.append(None if node.index in state.permuted else _visit(state, node))
     for name in graph.outputs:
         state.space.where = f"graph output '{name}'"
         state.space.fix_all(state.axes_of(name) or (), "its shape is part of the model's interface")

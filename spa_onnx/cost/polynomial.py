@@ -35,8 +35,8 @@ class CostPolynomial:
     coefficients: FloatArray
     variables: NDArray[np.int64]
 
-    def at(self, widths: NDArray[np.int64]) -> float:
-        """Return the cost when dim ``k`` keeps ``widths[k]`` lanes."""
+    def at(self, widths: NDArray[np.int64] | FloatArray) -> float:
+        """Return the cost when dim ``k`` keeps ``widths[k]`` lanes; fractions interpolate."""
         extended = np.append(widths.astype(np.float64), 1.0)
         return float(self.coefficients @ extended[self.variables].prod(axis=1))
 

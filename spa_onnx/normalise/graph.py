@@ -41,6 +41,19 @@ class Graph:
     twins: dict[str, str]
     captured: set[str]
     _arrays: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    _readers: dict[str, list[Node]] = field(default_factory=dict)
+
+    def only_consumer(self, node: Node, op: str) -> Node | None:
+        """Return the node that alone reads ``node``'s first output, if it is an ``op``."""
+        if not self._readers:
+            for reader in self.nodes:
+                for name in reader.inputs:
+                    self._readers.setdefault(name, []).append(reader)
+        output = node.outputs[0]
+        readers = self._readers.get(output, [])
+        hidden = output in self.captured or output in self.outputs
+        alone = len(readers) == 1 and not hidden and readers[0].op == op
+        return readers[0] if alone and readers[0].inputs[0] == output else None
 
     def array(self, name: str) -> NDArray[np.generic]:
         """Return an initializer's values; small ones are kept, large ones mapped anew each time."""

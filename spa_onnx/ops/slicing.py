@@ -33,17 +33,20 @@ class Span:
     """One sliced axis: bounds as given, and where the new ones come from.
 
     Attributes:
-        before: lanes in front of the slice; None keeps ``start`` as given.
-        inside: lanes of the slice; None keeps ``end`` as given.
+        whole: the axis before slicing.
+        before: lanes in front of the slice; None where steps choose lanes all along the axis.
+        inside: lanes of the slice; None likewise.
+        result: the axis behind the slice.
     """
 
     axis: int
     start: Size
     end: Size
     step: int
+    whole: Expr
+    result: Expr
     before: Expr | None = None
     inside: Expr | None = None
-    result: Expr | None = None
 
 
 def couple_slice(operands: Operands) -> Coupling:
@@ -54,7 +57,7 @@ def couple_slice(operands: Operands) -> Coupling:
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = normalised(axis, len(x))
         spans.append(_span(operands, x[axis], axis, start, end, step))
-    y = replaced(x, {s.axis: s.result for s in spans if s.result is not None})
+    y = replaced(x, {s.axis: s.result for s in spans})
 
     def resize(kept: Lanes) -> Resized:
         new = [_new_bounds(kept, span) for span in spans]
@@ -102,28 +105,28 @@ def _integers(operands: Operands, position: int) -> list[int] | None:
 def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: int) -> Span:
     space, size = operands.space, size_of(e)
     if step == 0:  # bounds unknown, `end` is the inferred length
-        return Span(axis, start, end, 1, result=space.fixed(end))
+        return Span(axis, start, end, 1, e, space.fixed(end))
     first, length = _clamped(size, start, end, step)
     if length is None:
         space.fix(e, "sliced at positions that only run time knows")
         new = space.fixed(_unknown_length(operands, axis, size, start, end, step))
-        return Span(axis, start, end, step, result=new)
+        return Span(axis, start, end, step, e, new)
     if step == 1:
         try:
             before, rest = cut(space, e, first)
             inside, _ = cut(space, rest, length)
         except NoRefinementError as failure:
             space.fix(e, f"cannot be cut ({failure})")
-            return Span(axis, start, end, step, result=space.fixed(length))
-        return Span(axis, start, end, step, before, inside, inside)
+            return Span(axis, start, end, step, e, space.fixed(length))
+        return Span(axis, start, end, step, e, inside, before, inside)
     if step == -1 and length == size and isinstance(size, int):
-        return Span(axis, start, end, step, result=space.permuted(e, np.arange(size)[::-1]))
+        return Span(axis, start, end, step, e, space.permuted(e, np.arange(size)[::-1]))
     if isinstance(size, int) and isinstance(first, int) and size % step == 0 and length == size // step:
         whole, chosen = factor(space, e, [size // step, step])
         space.fix(chosen, "one of a few lanes is chosen")
-        return Span(axis, start, end, step, result=whole)
+        return Span(axis, int(first), end, step, e, whole)
     space.fix(e, f"sliced in steps of {step}")
-    return Span(axis, start, end, step, result=space.fixed(length))
+    return Span(axis, start, end, step, e, space.fixed(length))
 
 
 def _clamped(size: Size, start: Size, end: Size, step: int) -> tuple[Size, Size | None]:
@@ -161,14 +164,17 @@ def _unknown_length(
 
 
 def _new_bounds(kept: Lanes, span: Span) -> tuple[Size, Size]:
+    """Return the bounds in the new axis; numbers that still hold stay as they were written.
+
+    Negative ones count from an end that moves as soon as anything on the axis is cut.
+    """
+    if kept.length(span.whole) == size_of(span.whole):
+        return span.start, span.end
     if span.before is None or span.inside is None:
-        return span.start, span.end
-    start, length = kept.length(span.before), kept.length(span.inside)
-    unchanged = start == size_of(span.before) and length == size_of(span.inside)
+        return (span.start, span.end) if span.step < 0 else (span.start, END)
+    start = kept.length(span.before)
     reaches_end = isinstance(span.end, int) and span.end >= END // 2
-    if unchanged:
-        return span.start, span.end
-    return start, span.end if reaches_end else start + length
+    return start, span.end if reaches_end else start + kept.length(span.inside)
 
 
 def couple_pad(operands: Operands) -> Coupling:

@@ -20,6 +20,7 @@ from spa_onnx.algebra.expression import (
     Fixed,
     IntArray,
     Permuted,
+    dims_in,
     factor_size,
     size_of,
 )
@@ -108,24 +109,30 @@ class KeptLanes:
 
     def slice(self, array: Array, axes: Axes) -> Array:
         """Return the lanes of a tensor that stay."""
-        resolved = [self._axis(e) for e in axes]
-        places = [np.flatnonzero(a.mask) for a in resolved]
+        resolved = [self._axis(e) if dims_in(self.space.normal(e)) else None for e in axes]
+        places = [np.arange(0) if a is None else np.flatnonzero(a.mask) for a in resolved]
         for k, place in enumerate(places):
-            if len(place) < array.shape[k]:
+            if resolved[k] is not None and len(place) < array.shape[k]:
                 array = np.take(array, place, axis=k)
         for k, axis in enumerate(resolved):
-            for rows in dict.fromkeys(r.rows for r in axis.ragged):
+            for rows in dict.fromkeys(r.rows for r in axis.ragged) if axis else ():
                 array, places[k] = self._slice_rows(array, resolved, places, k, rows)
         return array
 
     def _slice_rows(
-        self, array: Array, resolved: Sequence[_Axis], places: list[IntArray], k: int, rows: Dim
+        self,
+        array: Array,
+        resolved: Sequence[_Axis | None],
+        places: list[IntArray],
+        k: int,
+        rows: Dim,
     ) -> tuple[Array, IntArray]:
         """Take from axis ``k`` what stays in each row; the rows lie on another axis."""
-        j = next(i for i, a in enumerate(resolved) if i != k and (rows, 0) in a.lanes)
-        row = resolved[j].lanes[rows, 0][places[j]]
+        axis = resolved[k]
+        j, other = next((i, a) for i, a in enumerate(resolved) if a and i != k and (rows, 0) in a.lanes)
+        row = other.lanes[rows, 0][places[j]]
         stays = np.ones((len(row), len(places[k])), bool)
-        for ragged in resolved[k].ragged:
+        for ragged in axis.ragged if axis else ():
             if ragged.rows is rows:
                 lanes = ragged.lanes[places[k]]
                 stays &= np.where(lanes < 0, True, ragged.kept[row][:, lanes])
@@ -160,7 +167,7 @@ class KeptLanes:
         return result
 
     def _holds(self, expr: Expr, dim: Dim) -> bool:
-        return (dim, 0) in self._axis(expr).lanes
+        return dim in dims_in(self.space.normal(expr)) and (dim, 0) in self._axis(expr).lanes
 
     # -- one axis -----------------------------------------------------------------------------
 

@@ -16,13 +16,13 @@ import onnx
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.algebra.size import Polynomial, Size, split_coefficient
 from spa_onnx.analyse.dims import Analysis
+from spa_onnx.analyse.shuffles import Shuffle
 from spa_onnx.errors import InternalError
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.store import is_external
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Coupling
-from spa_onnx.ops.rules import RULES
 from spa_onnx.ops.values import Value, evaluate, is_symbolic, vector
 from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.rewrite.edit import GraphEditor
@@ -130,7 +130,9 @@ class _SizeRewriter:
 
     def run(self) -> None:
         for node, coupling in zip(self._state.graph.nodes, self._state.couplings, strict=True):
-            if coupling is None and node.outputs and node.outputs[0] in self._state.values:
+            if node.index in self._state.permuted:
+                self._reorder(node, self._state.permuted[node.index])
+            elif coupling is None and node.outputs and node.outputs[0] in self._state.values:
                 self._values[node.outputs[0]] = self._evaluate(node)
             else:
                 self._resize(node, coupling)
@@ -169,6 +171,15 @@ class _SizeRewriter:
         for position, value in wanted.items():
             self._require(node, position, value)
 
+    def _reorder(self, node: Node, shuffle: Shuffle) -> None:
+        """Replace a shuffle whose lanes are cut by one Gather, in place of its last node."""
+        lanes = (self._state.axes_of(shuffle.source) or ())[shuffle.axis]
+        if node is not shuffle.nodes[-1] or not self._lanes.is_cut(lanes):
+            return
+        mask = self._lanes.mask(lanes)
+        order = (np.cumsum(mask) - 1)[shuffle.order[mask[shuffle.order]]]
+        self._editor.become_gather(node.index, shuffle.source, order, shuffle.axis)
+
     def _captured(self, node: Node) -> set[str]:
         if not node.bodies():
             return set()
@@ -194,7 +205,7 @@ class _SizeRewriter:
     def _patch(self, node: Node, position: int, current: Value | None, wanted: Value) -> None:
         """Correct a run-time shape: scale what is proportional, replace what is static.
 
-            shape ─ Mul(n) ─ Div(d) ─ Where(static?, constant, .) ─ node
+        shape ─ Mul(n) ─ Div(d) ─ Where(static?, constant, .) ─ node
         """
         entries, now = list(wanted.flat), [] if current is None else list(current.flat)
         symbolic = [k for k, n in enumerate(entries) if isinstance(n, Polynomial)]

@@ -82,6 +82,18 @@ class GraphEditor:
         if not isinstance(value, Sequence) or value:
             node.attribute.append(helper.make_attribute(name, value))
 
+    def become_gather(self, index: int, source: str, indices: NDArray[np.int64], axis: int) -> None:
+        """Let a node choose lanes of another tensor instead; name and output stay."""
+        node = self.graph.node[index]
+        self._uses.subtract(node.input)
+        lanes = self.add_constant(f"{node.output[0]}/lanes", indices)
+        node.op_type = "Gather"
+        del node.input[:]
+        node.input.extend([source, lanes])
+        self._uses.update(node.input)
+        del node.attribute[:]
+        node.attribute.append(helper.make_attribute("axis", axis))
+
     def insert_before(self, index: int, op: str, inputs: Sequence[str], name: str) -> str:
         """Add a node in front of another one and return its output's name."""
         output = self.unique(name)

@@ -32,7 +32,7 @@ def library_path() -> Path:
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     path = Path(chosen) if chosen else installed_path()
     if not path.is_file():
-        raise KernelsMissingError(path, chosen=chosen is not None)
+        raise KernelsMissingError(path, chosen=bool(chosen))
     return path
 
 

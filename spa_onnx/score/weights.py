@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.algebra.expression import IntArray
 from spa_onnx.analyse.dims import Analysis, Member, PrunableDim, Role
 from spa_onnx.plan.lanes import KeptLanes
 

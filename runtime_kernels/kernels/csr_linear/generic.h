@@ -6,101 +6,21 @@
 // tokens. Both X and Y have tokens in rows, so tiles are turned on the way in
 // and on the way out.
 //
-// Everything is `static`; see csr_view.h. Nothing from the standard library
-// that is a function is used for the same reason.
+// Everything is `static`; see csr_view.h.
 
 #ifndef SPA_KERNELS_CSR_LINEAR_GENERIC_H_
 #define SPA_KERNELS_CSR_LINEAR_GENERIC_H_
 
 #include <cstring>
-#include <utility>
 
 #include "kernels/csr_linear/csr_view.h"
-
-#define SPA_INLINE static inline __attribute__((always_inline))
+#include "support/vector_tiles.h"
 
 namespace spa {
 
 // Most vectors of tokens per nonzero. With two nonzeros in flight that is 8
 // sums, which leaves room among the 16 registers of AVX2.
 constexpr size_t kVectors = 4;
-
-template <size_t kWidth>
-struct VectorOf {
-  typedef float Type __attribute__((vector_size(kWidth * sizeof(float))));
-};
-template <size_t kWidth>
-using Vector = typename VectorOf<kWidth>::Type;
-
-template <size_t kWidth>
-SPA_INLINE void Load(Vector<kWidth>& vector, const float* from) {
-  std::memcpy(&vector, from, sizeof(vector));
-}
-
-template <size_t kWidth>
-SPA_INLINE void Store(const Vector<kWidth>& vector, float* to) {
-  std::memcpy(to, &vector, sizeof(vector));
-}
-
-// Exchanges the odd runs of `a` with the even runs of `b`, runs of kRun lanes.
-template <size_t kWidth, size_t kRun, size_t... kLane>
-SPA_INLINE void ExchangeRuns(Vector<kWidth>& a, Vector<kWidth>& b,
-                             std::index_sequence<kLane...>) {
-  const Vector<kWidth> low = __builtin_shufflevector(
-      a, b, ((kLane & kRun) == 0 ? kLane : kWidth + kLane - kRun)...);
-  const Vector<kWidth> high = __builtin_shufflevector(
-      a, b, ((kLane & kRun) == 0 ? kLane + kRun : kWidth + kLane)...);
-  a = low;
-  b = high;
-}
-
-// Row number `pair` of those whose index has the bit kRun clear.
-template <size_t kRun>
-constexpr size_t LowerRow(size_t pair) {
-  return (pair / kRun) * 2 * kRun + pair % kRun;
-}
-
-template <size_t kWidth, size_t kRun, size_t... kPair>
-SPA_INLINE void ExchangePairs(Vector<kWidth> (&rows)[kWidth],
-                              std::index_sequence<kPair...>) {
-  (ExchangeRuns<kWidth, kRun>(rows[LowerRow<kRun>(kPair)],
-                              rows[LowerRow<kRun>(kPair) + kRun],
-                              std::make_index_sequence<kWidth>()),
-   ...);
-}
-
-// Transposes a square tile in log2(kWidth) rounds of exchanges.
-template <size_t kWidth, size_t kRun = 1>
-SPA_INLINE void Transpose(Vector<kWidth> (&rows)[kWidth]) {
-  ExchangePairs<kWidth, kRun>(rows, std::make_index_sequence<kWidth / 2>());
-  if constexpr (2 * kRun < kWidth) Transpose<kWidth, 2 * kRun>(rows);
-}
-
-// Copies the transpose of the (height, width) matrix `from` to `to`. Whole
-// tiles go through registers, the rest element by element.
-template <size_t kWidth>
-static void CopyTransposed(const float* from, size_t from_stride, size_t height,
-                           size_t width, float* to, size_t to_stride) {
-  const size_t whole_height = height - height % kWidth;
-  const size_t whole_width = width - width % kWidth;
-  for (size_t i = 0; i < whole_height; i += kWidth) {
-    for (size_t j = 0; j < whole_width; j += kWidth) {
-      Vector<kWidth> tile[kWidth];
-      for (size_t k = 0; k < kWidth; ++k) {
-        Load<kWidth>(tile[k], from + (i + k) * from_stride + j);
-      }
-      Transpose<kWidth>(tile);
-      for (size_t k = 0; k < kWidth; ++k) {
-        Store<kWidth>(tile[k], to + (j + k) * to_stride + i);
-      }
-    }
-  }
-  for (size_t i = 0; i < height; ++i) {
-    for (size_t j = i < whole_height ? whole_width : 0; j < width; ++j) {
-      to[j * to_stride + i] = from[i * from_stride + j];
-    }
-  }
-}
 
 // Adds value[j] * (column's tokens) to the sums.
 template <size_t kWidth, size_t kCount>
@@ -249,12 +169,11 @@ static void Multiply(const CsrLinear* problem, size_t first_token,
 // lanes cost more than the panel gains; and Gather(x, indices), which returns
 // x[indices[k]] for kWidth uint32 below 2^31 at any alignment.
 template <typename Isa>
-constexpr CsrLinearKernel MakeKernel() {
+static constexpr CsrLinearKernel MakeKernel() {
   return {kVectors * Isa::kWidth, Isa::kFewestPanelTokens, Pack<Isa::kWidth>,
           Multiply<Isa>};
 }
 
 }  // namespace spa
 
-#undef SPA_INLINE
 #endif  // SPA_KERNELS_CSR_LINEAR_GENERIC_H_

@@ -26,7 +26,9 @@ pytestmark = needs_kernels
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("shape", [(50,), (1, 50), (3, 50), (2, 3, 50), (2, 2, 40, 50), (0, 50)])
+@pytest.mark.parametrize(
+    "shape", [(50,), (1, 50), (3, 50), (128, 50), (2, 3, 50), (2, 2, 40, 50), (0, 50)]
+)
 def test_any_rank_equals_numpy(shape: tuple[int, ...], threads: int) -> None:
     weight, x = random_weight(300, 50), random_input(*shape)
     bias = random_input(300)

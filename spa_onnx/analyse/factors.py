@@ -1,0 +1,75 @@
+"""Choose which factors of products are cut, so that a ratio never applies twice to one axis.
+
+Of ``g*i`` and ``g*o`` either the groups ``g`` go or, in every group, lanes ``i`` and ``o``. The choice
+is the set of dims, no two in one product, whose halving saves most operations; tables and biases
+do not count, or attention would always lose whole heads for the sake of its position tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import networkx as nx
+import numpy as np
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.analyse.propagate import Propagation
+from spa_onnx.cost.polynomial import CostPolynomial, costs
+
+LARGEST_EXACT = 12
+"""Dims of one connected conflict up to which every choice is compared."""
+
+TIE = 0.995
+"""x; more lanes win."""
+
+
+def choose_factors(
+    state: Propagation, prunable: Iterable[Dim], neighbours: Mapping[Dim, set[Dim]]
+) -> set[Dim]:
+    """Return the dims to cut.
+
+    Args:
+        state: the solved graph.
+        prunable: all dims that could be cut.
+        neighbours: for a dim the ones that share a product with it, on any axis.
+    """
+    dims = sorted(prunable, key=lambda d: d.index)
+    conflicts = nx.Graph((a, b) for a in dims for b in neighbours.get(a, ()))
+    chosen = {d for d in dims if d not in conflicts}
+    if not conflicts:
+        return chosen
+    index = {d: k for k, d in enumerate(dims)}
+    cost = costs(state, dims, {}).operations
+    for component in nx.connected_components(conflicts):
+        part = conflicts.subgraph(component)
+        options = _options(part, index, cost)
+        gains = {option: _removed(option, index, cost) for option in options}
+        best = max(gains.values())
+        equal = [option for option in options if gains[option] >= TIE * best]
+        chosen |= max(equal, key=lambda o: (sum(d.size for d in o), sorted(-d.index for d in o)))
+    return chosen
+
+
+def _options(part: nx.Graph, index: Mapping[Dim, int], cost: CostPolynomial) -> list[frozenset[Dim]]:
+    """Return maximal sets without a conflict: all of them, or a greedy one where these are many."""
+    if len(part) <= LARGEST_EXACT:
+        return [frozenset(clique) for clique in nx.find_cliques(nx.complement(part))]
+    taken: set[Dim] = set()
+    by_gain = sorted(part, key=lambda d: (-_removed([d], index, cost), d.index))
+    for dim in by_gain:
+        if not taken.intersection(part[dim]):
+            taken.add(dim)
+    return [frozenset(taken)]
+
+
+def _removed(option: Iterable[Dim], index: Mapping[Dim, int], cost: CostPolynomial) -> float:
+    """Return how much cost goes when each dim of the option loses half of its lanes."""
+    halved = set(option)
+    before = np.array([d.size for d in index], np.float64)
+    after = np.array([d.size / 2 if d in halved else d.size for d in index], np.float64)
+    return cost.at(before) - cost.at(after)
+
+
+def removed_by_halving(dims: Sequence[Dim], cost: CostPolynomial) -> float:
+    """Return how much cost goes when all dims lose half of their lanes."""
+    return _removed(dims, {d: k for k, d in enumerate(dims)}, cost)

@@ -1,0 +1,44 @@
+"""``spa-onnx analyze``: what can be cut, what cannot, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spa_onnx.cli.options import (
+    Shape,
+    exclude_option,
+    input_shape_option,
+    json_flag,
+    model_argument,
+    shapes_by_name,
+)
+from spa_onnx.cli.terminal import console, progress
+
+
+@click.command()
+@model_argument
+@click.option("--why", is_flag=True, help="List every fixed weight axis with operator and reason.")
+@json_flag
+@exclude_option
+@input_shape_option
+def analyze(
+    model: Path, why: bool, as_json: bool, exclude: tuple[str, ...], input_shapes: tuple[Shape, ...]
+) -> None:
+    """List the prunable dims of MODEL: lanes, members, and what a lane costs."""
+    shapes = shapes_by_name(input_shapes)
+    with progress(quiet=True) as observer:
+        observer("analyse")
+
+        from spa_onnx.pipeline import analyze as run
+        from spa_onnx.report.analysis import make_analysis_report
+
+        report = make_analysis_report(str(model), run(model, exclude=exclude, input_shapes=shapes))
+    if as_json:
+        click.echo(report.to_json(), nl=False)
+        return
+
+    from spa_onnx.report.analysis_text import print_analysis
+
+    print_analysis(console(), report, why=why)

@@ -1,0 +1,33 @@
+"""``spa-onnx verify``: prove a pruned model that already exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spa_onnx.cli.options import FILE, json_flag, model_argument, seed_option
+from spa_onnx.cli.terminal import console, progress
+
+
+@click.command()
+@model_argument
+@click.argument("pruned", type=FILE)
+@click.option("--plan", type=FILE, required=True, metavar="PLAN.json", help="The plan that was applied.")
+@seed_option
+@json_flag
+def verify(model: Path, pruned: Path, plan: Path, seed: int, as_json: bool) -> None:
+    """Prove that PRUNED equals MODEL with the lanes masked that PLAN.json removes."""
+    with progress(quiet=as_json) as observer:
+        observer("verify")
+
+        from spa_onnx.pipeline import verify as run
+
+        proof = run(model, pruned, plan, seed=seed)
+
+    from spa_onnx.report.proof import print_proof, proof_json
+
+    if as_json:
+        click.echo(proof_json(proof), nl=False)
+    else:
+        print_proof(console(), proof)
