@@ -22,10 +22,7 @@ class L1:
         Source: Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3.1, summed
         over all coupled matrices.
         """
-        total = np.zeros(weights.units)
-        for block in weights.blocks("produces", "consumes"):
-            total[block.units] += np.abs(block.weights).sum(axis=1, dtype=np.float64)
-        return total
+        return weights.total(np.abs, "produces", "consumes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,4 @@ class L2:
 
         Source: as :class:`L1`, with the norm that Torch-Pruning calls group L2.
         """
-        total = np.zeros(weights.units)
-        for block in weights.blocks("produces", "consumes"):
-            total[block.units] += np.einsum("uk,uk->u", block.weights, block.weights)
-        return np.sqrt(total)
+        return np.sqrt(weights.total(np.square, "produces", "consumes"))

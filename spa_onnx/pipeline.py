@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,15 +219,12 @@ def _finish(
         report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
         return PruneResult(plan, report, None, data)
     target = Path(output)
-    with stages("write"):
-        pending = pending_file(rewritten, loaded, target)
-        file = pending.__enter__()
-    try:
+    with ExitStack() as stack:
+        with stages("write"):
+            file = stack.enter_context(pending_file(rewritten, loaded, target))
         proof = _prove(loaded, analysis, kept, file.path, config, shapes, stages)
         with stages("write"):
             file.commit()
-    finally:
-        pending.__exit__(None, None, None)
     report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
     return PruneResult(plan, report, target)
 

@@ -28,7 +28,7 @@ def analyze(
 ) -> None:
     """List the prunable dims of MODEL: lanes, members, and what a lane costs."""
     shapes = shapes_by_name(input_shapes)
-    with progress(quiet=True) as observer:
+    with progress(lines=False) as observer:
         observer("analyse")
 
         from spa_onnx.pipeline import analyze as run
@@ -41,4 +41,5 @@ def analyze(
 
     from spa_onnx.report.analysis_text import print_analysis
 
-    print_analysis(console(), report, why=why)
+    with console() as screen:
+        print_analysis(screen, report, why=why)

@@ -18,13 +18,14 @@ def passes() -> None:
     from spa_onnx.registry import KINDS, installed
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "kind", "what it does", "module", "distribution"):
+    for title in ("name", "kind", "what it does, and where it comes from"):
         table.add_column(title, overflow="fold")
     for kind in KINDS:
         for name, entry in installed(kind).items():
-            owner = entry.dist.name if entry.dist else "unknown"
-            table.add_row(name, kind, _summary(entry), entry.module, owner)
-    console().print(table)
+            owner = entry.dist.name if entry.dist else "unknown distribution"
+            table.add_row(name, kind, f"{_summary(entry)}\n  {entry.module} ({owner})")
+    with console() as screen:
+        screen.print(table)
 
 
 def _summary(entry: EntryPoint) -> str:

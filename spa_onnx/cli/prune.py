@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
 from spa_onnx.cli.files import check_output, check_texts, write_text
 from spa_onnx.cli.options import (
     FILE,
@@ -22,10 +22,8 @@ from spa_onnx.cli.options import (
 )
 from spa_onnx.cli.summary import show_run
 from spa_onnx.cli.terminal import progress
+from spa_onnx.config import PruneConfig
 from spa_onnx.errors import UsageError
-
-if TYPE_CHECKING:
-    from spa_onnx.allocate.budget import Budget
 
 STANDARD_OUTPUT = Path("-")
 
@@ -80,7 +78,6 @@ def prune(
     data = output.with_name(output.name + ".data")
     check_texts(files, {"the model": model, "the output": output, "the output's weights": data})
 
-    from spa_onnx.config import PruneConfig
     from spa_onnx.pipeline import prune as run
 
     config = PruneConfig(
@@ -111,8 +108,6 @@ def _budget(ratio: float | None, keep_flops: float | None, keep_params: float | 
     Raises:
         UsageError: more than one, or a share out of range.
     """
-    from spa_onnx.allocate.budget import KeepFlops, KeepParams, Ratio
-
     if sum(share is not None for share in (ratio, keep_flops, keep_params)) > 1:
         raise UsageError("give one budget only: --ratio, --keep-flops or --keep-params")
     if keep_flops is not None:

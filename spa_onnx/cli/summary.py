@@ -17,4 +17,5 @@ def show_run(report: PruneReport, model: Path, output: Path, *, stderr: bool) ->
     from spa_onnx.report.text import FileSizes, print_run
 
     files = FileSizes(str(output), load(model).bytes, load(output).bytes)
-    print_run(console(stderr=stderr), report, files)
+    with console(stderr=stderr) as screen:
+        print_run(screen, report, files)

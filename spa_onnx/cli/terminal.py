@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import click
@@ -17,28 +18,39 @@ FILE_WIDTH = 200
 """Columns of a table in a file, where nothing needs to fit a window."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that prints names as they are, brackets and all."""
+@contextmanager
+def console(*, stderr: bool = False) -> Iterator[Console]:
+    """Yield a console that prints names as they are, brackets and all.
+
+    What does not go to a terminal is as wide as its names need and has no blanks at line ends.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else FILE_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    if stream.isatty():
+        yield Console(file=stream, markup=False, highlight=False, emoji=False)
+        return
+    text = StringIO()
+    yield Console(file=text, width=FILE_WIDTH, markup=False, highlight=False, emoji=False)
+    lines = (line.rstrip() for line in text.getvalue().splitlines())
+    click.echo("\n".join(lines), err=stderr)
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Yield an observer of stages: a spinner with a clock on a terminal, a line for each elsewhere.
+def progress(*, quiet: bool = False, lines: bool = True) -> Iterator[Callable[[str], None]]:
+    """Yield an observer of stages that tells of them on standard error.
 
-    Standard output stays free for results.
+    Args:
+        quiet: tell nothing.
+        lines: where standard error is no terminal, print a line for each stage.
     """
-    if quiet:
-        yield lambda _stage: None
-    elif sys.stderr.isatty():
+    if not quiet and sys.stderr.isatty():
         with _spinner() as show:
             yield show
-    else:
+    elif lines and not quiet:
         yield _stage_lines()
+    else:
+        yield lambda _stage: None
 
 
 @contextmanager
@@ -46,7 +58,7 @@ def _spinner() -> Iterator[Callable[[str], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    with console(stderr=True) as screen, Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("start", total=None)
         yield lambda stage: bar.update(task, description=stage)
 

@@ -18,7 +18,7 @@ from spa_onnx.cli.terminal import console, progress
 @json_flag
 def verify(model: Path, pruned: Path, plan: Path, seed: int, as_json: bool) -> None:
     """Prove that PRUNED equals MODEL with the lanes masked that PLAN.json removes."""
-    with progress(quiet=as_json) as observer:
+    with progress(lines=not as_json) as observer:
         observer("verify")
 
         from spa_onnx.pipeline import verify as run
@@ -29,5 +29,6 @@ def verify(model: Path, pruned: Path, plan: Path, seed: int, as_json: bool) -> N
 
     if as_json:
         click.echo(proof_json(proof), nl=False)
-    else:
-        print_proof(console(), proof)
+        return
+    with console() as screen:
+        print_proof(screen, proof)

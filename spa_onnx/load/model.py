@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 
 from spa_onnx.errors import GraphError, ModelFileError
 from spa_onnx.graph.tensors import all_tensors
-from spa_onnx.load.store import WeightStore, is_external, map_file
+from spa_onnx.load.source import FileSource, MemorySource, Scanned, Source
+from spa_onnx.load.store import WeightStore, is_external
 from spa_onnx.load.wire import WireError, strip_payloads
 
 MEMORY = "model-in-memory"
@@ -63,9 +64,13 @@ def load(source: str | Path | onnx.ModelProto | bytes) -> LoadedModel:
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise ModelFileError(str(path), problem, "Give the path of an .onnx file")
-    data = map_file(path)
+    try:
+        data = FileSource(path)
+    except OSError as failure:
+        remedy = "Check that it is readable"
+        raise ModelFileError(str(path), f"cannot be opened ({failure})", remedy) from failure
     weights = WeightStore(path.parent, {path.name: data})
-    return _finish(_parse(data, str(path), path.name), weights, path, path.name, len(data))
+    return _finish(_parse(data, str(path), path.name), weights, path, path.name, data.size)
 
 
 def _load_proto(model: onnx.ModelProto) -> LoadedModel:
@@ -78,16 +83,17 @@ def _load_proto(model: onnx.ModelProto) -> LoadedModel:
 
 
 def _load_bytes(data: memoryview) -> LoadedModel:
-    weights = WeightStore(None, {MEMORY: data})
-    return _finish(_parse(data, "the model", MEMORY), weights, None, MEMORY, len(data))
+    source = MemorySource(data)
+    weights = WeightStore(None, {MEMORY: source})
+    return _finish(_parse(source, "the model", MEMORY), weights, None, MEMORY, source.size)
 
 
-def _parse(data: memoryview, label: str, location: str) -> onnx.ModelProto:
-    if not data:
+def _parse(data: Source, label: str, location: str) -> onnx.ModelProto:
+    if data.size == 0:
         raise ModelFileError(label, "the file is empty", "Export the model again")
     try:
-        skeleton = onnx.ModelProto.FromString(strip_payloads(data, location))
-    except (WireError, DecodeError, RecursionError) as failure:
+        skeleton = onnx.ModelProto.FromString(strip_payloads(Scanned(data), location))
+    except (WireError, DecodeError, RecursionError, OSError) as failure:
         remedy = "It is truncated or no ONNX model; copy or export it again"
         raise ModelFileError(label, f"not a readable protobuf ({failure})", remedy) from failure
     if not skeleton.HasField("graph") or not skeleton.opset_import:
@@ -106,12 +112,12 @@ def _finish(
     foreign = set()
     for tensor in all_tensors(skeleton):
         if is_external(tensor):
-            weights.raw(tensor)
+            weights.place(tensor)
             foreign |= {e.value for e in tensor.external_data if e.key == "location"}
     foreign.discard(location)
     if skeleton.functions:
         from onnx import inliner
 
         skeleton = inliner.inline_local_functions(skeleton)
-    total = size + sum(len(weights.buffers[name]) for name in foreign)
+    total = size + sum(weights.sources[name].size for name in foreign)
     return LoadedModel(skeleton, weights, path, location, total, bool(foreign))

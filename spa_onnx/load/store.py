@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from spa_onnx.errors import ExternalDataError
+from spa_onnx.load.source import FileSource, Source, chunks, read
 
 PACKED_TYPES = {
     onnx.TensorProto.INT4,
@@ -33,43 +32,65 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return tensor.data_location == onnx.TensorProto.EXTERNAL
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor's bytes lie."""
+
+    source: Source
+    offset: int
+    length: int
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the bytes in pieces; each is valid until the next."""
+        return chunks(self.source, self.offset, self.length)
+
+
 @dataclass(slots=True)
 class WeightStore:
     """Resolves external tensors of one model.
 
     Attributes:
         folder: the model's folder; None for models that live in memory.
-        buffers: mapped files and in-memory models by location.
+        sources: open files and in-memory models by location.
     """
 
     folder: Path | None
-    buffers: dict[str, memoryview] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def array(self, tensor: onnx.TensorProto) -> NDArray[np.generic]:
-        """Return the tensor's values, shape ``tensor.dims``; read-only, mapped where possible.
+        """Return the tensor's values, shape ``tensor.dims``, in memory.
 
         Raises:
             ExternalDataError: data is missing, outside the folder or of the wrong length.
         """
         if not is_external(tensor):
             return numpy_helper.to_array(tensor)
-        data = self.raw(tensor)
+        place = self.place(tensor)
+        data = read(place.source, place.offset, place.length)
         if tensor.data_type in PACKED_TYPES:
             inline = onnx.TensorProto(data_type=tensor.data_type, dims=tensor.dims)
-            inline.raw_data = bytes(data)
+            inline.raw_data = data.tobytes()
             return numpy_helper.to_array(inline)
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        return np.frombuffer(data, dtype).reshape(tuple(tensor.dims))
+        return data.view(dtype).reshape(tuple(tensor.dims))
 
-    def raw(self, tensor: onnx.TensorProto) -> memoryview:
-        """Return the bytes of an external tensor, checked against its shape.
+    def rows(self, tensor: onnx.TensorProto, start: int, stop: int) -> NDArray[np.generic]:
+        """Return ``array(tensor)[start:stop]`` of an external tensor without reading the rest."""
+        place = self.place(tensor)
+        each = place.length // max(1, tensor.dims[0])
+        data = read(place.source, place.offset + start * each, (stop - start) * each)
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        return data.view(dtype).reshape((stop - start, *tensor.dims[1:]))
+
+    def place(self, tensor: onnx.TensorProto) -> Place:
+        """Return where an external tensor lies, checked against its shape.
 
         Raises:
             ExternalDataError: as for :meth:`array`.
         """
         entries = references(tensor)
         location = entries.get("location", "")
-        buffer = self._buffer(tensor.name, location)
+        source = self._source(tensor.name, location)
         expected = byte_length(tensor)
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", expected))
@@ -80,15 +101,16 @@ class WeightStore:
         if length != expected:
             problem = f"has {length} bytes where shape {list(tensor.dims)} needs {expected}"
             raise ExternalDataError(tensor.name, location, problem, "Export the model again")
-        if offset < 0 or offset + length > len(buffer):
-            problem = f"ends at byte {len(buffer)}, the tensor at {offset + length}"
-            raise ExternalDataError(tensor.name, location, problem, "The file is truncated; copy it again")
-        return buffer[offset : offset + length]
+        if offset < 0 or offset + length > source.size:
+            problem = f"ends at byte {source.size}, the tensor at {offset + length}"
+            remedy = "The file is truncated; copy it again"
+            raise ExternalDataError(tensor.name, location, problem, remedy)
+        return Place(source, offset, length)
 
-    def _buffer(self, tensor: str, location: str) -> memoryview:
-        if location not in self.buffers:
-            self.buffers[location] = map_file(self._inside(tensor, location))
-        return self.buffers[location]
+    def _source(self, tensor: str, location: str) -> Source:
+        if location not in self.sources:
+            self.sources[location] = FileSource(self._inside(tensor, location))
+        return self.sources[location]
 
     def _inside(self, tensor: str, location: str) -> Path:
         """Return the path of a location, refusing every way out of the model's folder."""
@@ -128,10 +150,3 @@ def byte_length(tensor: onnx.TensorProto) -> int:
         problem = f"has unknown element type {tensor.data_type}"
         raise ExternalDataError(tensor.name, "", problem, "Update onnx") from None
 
-
-def map_file(path: Path) -> memoryview:
-    """Return a file's bytes as a read-only mapping; an empty file gives an empty view."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

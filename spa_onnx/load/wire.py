@@ -11,7 +11,7 @@ Source: protobuf encoding (varint and length-delimited fields); field numbers of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol, overload
 
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 INLINE_LIMIT: Final = 1024
@@ -30,7 +30,16 @@ RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 9, 13, 14
 MAX_DEPTH: Final = 64
 """Nesting of messages (graphs inside control flow) beyond which a file counts as hostile."""
 
-Buffer = memoryview
+
+
+class Buffer(Protocol):
+    """What is scanned: bytes in memory or a window on a file."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> bytes | memoryview: ...
 
 
 class WireError(Exception):

@@ -56,13 +56,16 @@ class Graph:
         return readers[0] if alone and readers[0].inputs[0] == output else None
 
     def array(self, name: str) -> NDArray[np.generic]:
-        """Return an initializer's values; small ones are kept, large ones mapped anew each time."""
+        """Return an initializer's values; small ones are kept, of large ones only the latest."""
         if name not in self._arrays:
-            array = self.weights.array(self.tensors[name])
-            if array.nbytes > 1 << 20:
-                return array
-            self._arrays[name] = array
+            for known in [n for n, a in self._arrays.items() if a.nbytes > SMALL_ARRAY]:
+                del self._arrays[known]
+            self._arrays[name] = self.weights.array(self.tensors[name])
         return self._arrays[name]
+
+
+SMALL_ARRAY = 1 << 16
+"""Bytes up to which a read initializer is kept."""
 
 
 def normalise(loaded: LoadedModel) -> Graph:

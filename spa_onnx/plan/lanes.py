@@ -101,6 +101,10 @@ class KeptLanes:
         """Say whether a tensor of these axes loses lanes."""
         return axes is not None and any(map(self.is_cut, axes))
 
+    def is_ragged(self, axes: Axes) -> bool:
+        """Say whether some axis keeps other lanes in every row of another axis."""
+        return any(self._axis(e).ragged for e in axes)
+
     def mask(self, expr: Expr) -> BoolArray:
         """Return which positions stay; uneven dims without their rows count as staying."""
         return self._axis(expr).mask

@@ -11,10 +11,11 @@ import onnx
 from onnx import numpy_helper
 
 from spa_onnx.algebra.expression import Axes
-from spa_onnx.load.store import PACKED_TYPES, byte_length
+from spa_onnx.load.source import CHUNK
+from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.load.wire import INLINE_LIMIT
 from spa_onnx.normalise.graph import Graph
-from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.plan.lanes import Array, KeptLanes
 
 SCHEME = "spa-onnx-payload:"
 """Location prefix of tensors whose data is a payload."""
@@ -44,29 +45,34 @@ class SlicedTensor:
     length: int
 
     def chunks(self) -> Iterator[memoryview]:
-        """Read, slice and yield the tensor."""
+        """Read, slice and yield the tensor, block by block of its first axis where rows are even."""
         tensor = self.graph.tensors[self.name]
-        array = self.lanes.slice(self.graph.array(self.name), self.axes)
         if tensor.data_type in PACKED_TYPES:
+            array = self.lanes.slice(self.graph.array(self.name), self.axes)
             yield memoryview(numpy_helper.from_array(array).raw_data)
-            return
-        yield memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        elif self.lanes.is_ragged(self.axes) or not is_external(tensor):
+            yield _raw(self.lanes.slice(self.graph.array(self.name), self.axes))
+        else:
+            yield from self._blocks(tensor)
+
+    def _blocks(self, tensor: onnx.TensorProto) -> Iterator[memoryview]:
+        places = [np.flatnonzero(self.lanes.mask(e)) for e in self.axes]
+        row_bytes = max(1, byte_length(tensor) // tensor.dims[0])
+        step = max(1, CHUNK // row_bytes)
+        for start in range(0, tensor.dims[0], step):
+            stop = min(tensor.dims[0], start + step)
+            rows = places[0][np.searchsorted(places[0], start) : np.searchsorted(places[0], stop)]
+            if not len(rows):
+                continue
+            block = self.graph.weights.rows(tensor, rows[0], rows[-1] + 1)
+            for k, place in enumerate([rows - rows[0], *places[1:]]):
+                if len(place) < block.shape[k]:
+                    block = np.take(block, place, axis=k)
+            yield _raw(block)
 
 
-@dataclass(frozen=True, slots=True)
-class MappedBytes:
-    """Bytes that are copied from the original as they are."""
-
-    data: memoryview
-
-    @property
-    def length(self) -> int:
-        """Return the number of bytes."""
-        return len(self.data)
-
-    def chunks(self) -> Iterator[memoryview]:
-        """Yield the mapping."""
-        yield self.data
+def _raw(array: Array) -> memoryview:
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def sliced(

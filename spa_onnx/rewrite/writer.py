@@ -18,7 +18,7 @@ from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import is_external, references
 from spa_onnx.load.wire import inflate
 from spa_onnx.rewrite.apply import Rewritten
-from spa_onnx.rewrite.payload import SCHEME, MappedBytes, Payload, refer
+from spa_onnx.rewrite.payload import SCHEME, Payload, refer
 
 PROTOBUF_LIMIT = 2**31 - 1 - (1 << 20)
 """Bytes that fit one protobuf message, with a margin for its own fields."""
@@ -37,7 +37,7 @@ def payloads_of(rewritten: Rewritten, loaded: LoadedModel) -> dict[str, Payload]
         if location.startswith(SCHEME):
             found[location] = rewritten.payloads[location.removeprefix(SCHEME)]
         else:
-            found[_key(tensor)] = MappedBytes(loaded.weights.raw(tensor))
+            found[_key(tensor)] = loaded.weights.place(tensor)
     return found
 
 

@@ -12,7 +12,7 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.errors import InternalError
 from spa_onnx.score.protocol import Importance
-from spa_onnx.score.weights import dim_weights
+from spa_onnx.score.weights import WeightReader
 
 FloatArray = NDArray[np.float64]
 
@@ -27,8 +27,9 @@ def score(analysis: Analysis, importance: Importance, seed: int) -> Mapping[Dim,
         InternalError: a pass returned scores of the wrong shape, or none that are finite.
     """
     found: dict[Dim, FloatArray] = {}
+    reader = WeightReader(analysis)
     for dim in analysis.dims:
-        weights = dim_weights(analysis, dim)
+        weights = reader.weights(dim)
         rng = np.random.default_rng([seed, zlib.crc32(dim.name.encode())])
         raw = np.asarray(importance.score(weights, rng), np.float64)
         if raw.shape != (weights.units,) or not np.isfinite(raw).all() or (raw < 0).any():
@@ -38,7 +39,8 @@ def score(analysis: Analysis, importance: Importance, seed: int) -> Mapping[Dim,
         scores = (raw / mean if mean > 0 else raw).reshape(weights.rows, weights.lanes)
         labels = analysis.propagation.space.orbits(dim.dim)
         if labels is not None:
-            totals = np.bincount(labels, scores[0], dim.dim.size) / np.maximum(1, np.bincount(labels, minlength=dim.dim.size))
-            scores = totals[labels][None]
+            count = np.maximum(1, np.bincount(labels, minlength=dim.dim.size))
+            mean_of = np.bincount(labels, scores[0], dim.dim.size) / count
+            scores = mean_of[labels][None]
         found[dim.dim] = scores
     return found

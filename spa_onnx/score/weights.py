@@ -1,135 +1,186 @@
-"""The weights of one dim, as a pass sees them: blocks with one row for every lane."""
+"""The weights of one dim, as a pass sees them.
+
+A *unit* is what is removed at once: a lane, or for dims with uneven rows a lane of one row. Tensors
+are read block by block, each once for all dims that run along it, so neither memory nor time grows
+with the number of dims.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import IntArray
+from spa_onnx.algebra.expression import Dim, IntArray
 from spa_onnx.analyse.dims import Analysis, Member, PrunableDim, Role
+from spa_onnx.load.source import CHUNK
+from spa_onnx.load.store import byte_length, is_external
 from spa_onnx.plan.lanes import KeptLanes
 
 FloatArray = NDArray[np.float64]
-BLOCK_BYTES = 32 << 20
-"""Bytes of one block; bounds memory whatever the size of a tensor."""
+Saliency = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+"""An elementwise function of weights, such as ``np.abs``."""
+
+FLOATING = frozenset({1, 10, 11, 16})
+"""TensorProto types that are scored: float32, float16, float64, bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Weights of some units, converted to float32 or float64.
+class Labels:
+    """Which unit every weight of one member belongs to.
 
     Attributes:
-        units: which units of the dim the rows are.
-        weights: ``(units, weights per unit)``.
-        role: what the member does with the lanes.
+        axes: one axis of the tensor, or two where rows and lanes lie on different ones.
+        units: ``(length,)`` or ``(length, length)`` unit by position on these axes, -1 for none.
     """
 
-    units: slice
-    weights: NDArray[np.floating]
-    role: Role
+    axes: tuple[int, ...]
+    units: IntArray
+
+
+@dataclass(slots=True)
+class WeightReader:
+    """Reads initializers once for all dims of a model and keeps only sums."""
+
+    analysis: Analysis
+    _wanted: dict[str, set[tuple[int, ...]]] = field(default_factory=lambda: defaultdict(set))
+    _sums: dict[tuple[Saliency, str, tuple[int, ...]], FloatArray] = field(default_factory=dict)
+    _labels: dict[tuple[Dim, Member], Labels | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for dim in self.analysis.dims:
+            for member in dim.members:
+                labels = self.labels(dim, member)
+                if labels is not None:
+                    self._wanted[member.tensor].add(labels.axes)
+
+    def weights(self, dim: PrunableDim) -> DimWeights:
+        """Return the weights of a dim."""
+        rows = 1 if dim.rows is None else dim.rows.size
+        return DimWeights(dim.name, dim.dim.size, rows, dim, self)
+
+    def labels(self, dim: PrunableDim, member: Member) -> Labels | None:
+        """Return the units along a member; None for tensors that hold no stored floats."""
+        key = (dim.dim, member)
+        if key not in self._labels:
+            self._labels[key] = self._find_labels(dim, member)
+        return self._labels[key]
+
+    def _find_labels(self, dim: PrunableDim, member: Member) -> Labels | None:
+        tensor = self.analysis.propagation.graph.tensors.get(member.tensor)
+        if tensor is None or tensor.data_type not in FLOATING:
+            return None
+        axes = self.analysis.propagation.axes_of(member.tensor) or ()
+        lanes = KeptLanes(self.analysis.propagation.space, {})
+        inside = lanes.lanes_by_position(axes[member.axis])
+        lane = inside[dim.dim, 0]
+        if dim.rows is None:
+            return Labels((member.axis,), lane)
+        row = inside.get((dim.rows, 0))
+        if row is not None:
+            return Labels((member.axis,), np.where(lane < 0, -1, row * dim.dim.size + lane))
+        for k, other in enumerate(axes):
+            row = lanes.lanes_by_position(other).get((dim.rows, 0)) if k != member.axis else None
+            if row is not None:
+                units = np.where(lane[None] < 0, -1, row[:, None] * dim.dim.size + lane[None])
+                straight = k < member.axis
+                return Labels((k, member.axis), units) if straight else Labels((member.axis, k), units.T)
+        return None
+
+    def sums(self, saliency: Saliency, name: str, axes: tuple[int, ...]) -> FloatArray:
+        """Return the saliency of a tensor summed over all but the given axes."""
+        key = (saliency, name, axes)
+        if key not in self._sums:
+            self._read(saliency, name)
+        return self._sums[key]
+
+    def _read(self, saliency: Saliency, name: str) -> None:
+        """Sum one tensor over everything that some dim wants to keep apart."""
+        shape = tuple(self.analysis.propagation.graph.tensors[name].dims)
+        totals = {axes: np.zeros([shape[k] for k in axes]) for axes in self._wanted[name]}
+        for rows, block in _blocks(self.analysis, name):
+            values = saliency(block)
+            for axes, total in totals.items():
+                others = tuple(k for k in range(values.ndim) if k not in axes)
+                part = values.sum(axis=others) if others else values
+                if axes[0] == 0:
+                    total[rows] += part
+                else:
+                    total += part
+        for axes, total in totals.items():
+            self._sums[saliency, name, axes] = total
+
+
+def _blocks(analysis: Analysis, name: str) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+    """Yield a tensor in slices of its first axis, as float32 or wider."""
+    graph = analysis.propagation.graph
+    tensor = graph.tensors[name]
+    wide = np.float64 if tensor.data_type == onnx.TensorProto.DOUBLE else np.float32
+    if not is_external(tensor) or not tensor.dims:
+        yield slice(None), graph.array(name).astype(wide, copy=False)
+        return
+    step = max(1, CHUNK // max(1, byte_length(tensor) // tensor.dims[0]))
+    for start in range(0, tensor.dims[0], step):
+        stop = min(tensor.dims[0], start + step)
+        yield slice(start, stop), graph.weights.rows(tensor, start, stop).astype(wide, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DimWeights:
     """Everything stored that would go with a lane.
 
-    A *unit* is what is removed at once: a lane, or for dims with uneven rows a lane of one row.
-
     Attributes:
         name: stable name of the dim.
         lanes: number of lanes.
-        rows: number of rows, 1 where all rows keep the same lanes.
+        rows: number of rows that keep lanes of their own, 1 where all keep the same.
     """
 
     name: str
     lanes: int
     rows: int
-    _analysis: Analysis
     _dim: PrunableDim
+    _reader: WeightReader
 
     @property
     def units(self) -> int:
         """Return the number of units, ``rows * lanes``."""
         return self.rows * self.lanes
 
-    def blocks(self, *roles: Role) -> Iterator[Block]:
-        """Yield the weights of all members in blocks of bounded size.
+    def total(self, saliency: Saliency, *roles: Role) -> FloatArray:
+        """Return the sum of an elementwise saliency over all weights of each unit.
 
         Args:
+            saliency: maps an array of weights to one of the same shape. Pass a function with an
+                identity of its own (``np.abs``, not a new lambda a dim): sums are kept for it.
             roles: members to see; all when none is named.
         """
+        total = np.zeros(self.units)
         for member in self._dim.members:
-            if roles and member.role not in roles:
+            labels = self._reader.labels(self._dim, member)
+            if labels is None or (roles and member.role not in roles):
                 continue
-            yield from _member_blocks(self._analysis, self._dim, member)
+            sums = self._reader.sums(saliency, member.tensor, labels.axes)
+            held = labels.units >= 0
+            total += np.bincount(labels.units[held], sums[held], self.units)
+        return total
 
+    def matrices(self, *roles: Role) -> Iterator[NDArray[np.floating]]:
+        """Yield for every member its weights as ``(units, weights per unit)``, a tensor at a time.
 
-def dim_weights(analysis: Analysis, dim: PrunableDim) -> DimWeights:
-    """Return the weights of a dim."""
-    rows = 1 if dim.rows is None else dim.rows.size
-    return DimWeights(dim.name, dim.dim.size, rows, analysis, dim)
-
-
-def _member_blocks(analysis: Analysis, dim: PrunableDim, member: Member) -> Iterator[Block]:
-    graph = analysis.propagation.graph
-    if member.tensor not in graph.tensors:
-        return  # made inside the graph, all lanes alike
-    axes = analysis.propagation.axes_of(member.tensor) or ()
-    lanes = KeptLanes(analysis.propagation.space, {})
-    label, row_axis, row_label = _labels(lanes, axes, member.axis, dim)
-    array = graph.array(member.tensor)
-    if array.dtype.kind not in "f" and array.dtype.name != "bfloat16":
-        return
-    if label is None:
-        return
-    if row_axis is None:
-        yield from _even_blocks(array, member, label)
-        return
-    assert row_label is not None
-    for row in range(dim.rows.size if dim.rows else 1):
-        part = np.take(array, np.flatnonzero(row_label == row), axis=row_axis)
-        start = row * dim.dim.size
-        for block in _even_blocks(part, member, label):
-            units = slice(block.units.start + start, block.units.stop + start)
-            yield Block(units, block.weights, block.role)
-
-
-def _labels(
-    lanes: KeptLanes, axes: tuple[object, ...], axis: int, dim: PrunableDim
-) -> tuple[IntArray | None, int | None, IntArray | None]:
-    """Return the unit (or lane) at every position, and the axis and labels of rows elsewhere."""
-    inside = lanes.lanes_by_position(axes[axis])  # type: ignore[arg-type]
-    lane = inside[dim.dim, 0]
-    if dim.rows is None:
-        return lane, None, None
-    row = inside.get((dim.rows, 0))
-    if row is not None:
-        return np.where(lane < 0, -1, row * dim.dim.size + lane), None, None
-    for k, other in enumerate(axes):
-        if k != axis:
-            found = lanes.lanes_by_position(other).get((dim.rows, 0))  # type: ignore[arg-type]
-            if found is not None:
-                return lane, k, found
-    return None, None, None
-
-
-def _even_blocks(array: NDArray[np.generic], member: Member, label: IntArray) -> Iterator[Block]:
-    """Yield the weights of the units that label one axis, a bounded number of units at a time."""
-    held = np.flatnonzero(label >= 0)
-    order = held[np.argsort(label[held], kind="stable")]
-    units = int(label.max()) + 1
-    each = len(order) // units
-    moved = np.moveaxis(array, member.axis, 0)
-    per_unit = each * int(np.prod(moved.shape[1:], dtype=np.int64))
-    step = max(1, BLOCK_BYTES // max(1, per_unit * 4))
-    contiguous = len(order) == order[-1] + 1 - order[0] and bool((np.diff(order) == 1).all())
-    dtype = np.float64 if array.dtype == np.float64 else np.float32
-    for start in range(0, units, step):
-        stop = min(units, start + step)
-        places = order[start * each : stop * each]
-        chosen = moved[places[0] : places[-1] + 1] if contiguous else moved[places]
-        block = chosen.reshape(stop - start, per_unit).astype(dtype, copy=False)
-        yield Block(slice(start, stop), block, member.role)
+        For criteria that compare units with each other; a whole member is in memory.
+        """
+        graph = self._reader.analysis.propagation.graph
+        for member in self._dim.members:
+            labels = self._reader.labels(self._dim, member)
+            if labels is None or (roles and member.role not in roles):
+                continue
+            array = graph.array(member.tensor)
+            front = np.moveaxis(array, labels.axes, range(len(labels.axes)))
+            flat = front.reshape(labels.units.size, -1)
+            units = labels.units.reshape(-1)
+            order = np.argsort(units, kind="stable")[np.count_nonzero(units < 0) :]
+            yield flat[order].reshape(self.units, -1).astype(np.float64)

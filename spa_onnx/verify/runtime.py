@@ -10,6 +10,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from spa_onnx.load.source import MemorySource
 from spa_onnx.load.store import WeightStore
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -42,8 +43,8 @@ def open_session(model: onnx.ModelProto, weights: WeightStore, outputs: Iterable
     if weights.folder is not None:
         options.add_session_config_entry(FOLDER_OPTION, str(weights.folder))
     else:
-        names = list(weights.buffers)
-        data = [bytes(weights.buffers[n]) for n in names]
+        memory = {n: s.data for n, s in weights.sources.items() if isinstance(s, MemorySource)}
+        names, data = list(memory), [bytes(d) for d in memory.values()]
         options.add_external_initializers_from_files_in_memory(names, data, [len(d) for d in data])
     try:
         return ort.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
