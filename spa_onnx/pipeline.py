@@ -19,7 +19,13 @@ from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.analyse.propagate import declared_shape
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs, costs
-from spa_onnx.errors import InputShapeError, NothingToPruneError, SamePathError
+from spa_onnx.errors import (
+    InputShapeError,
+    NothingToPruneError,
+    PlanError,
+    SamePathError,
+    UsageError,
+)
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plan.lanes import Kept
@@ -122,6 +128,7 @@ def prune(
     _check_output(model, output)
     with stages("load"):
         loaded = load(model)
+    _check_weights(loaded, output)
     with stages("analyse"):
         analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
         if not analysis.dims:
@@ -153,13 +160,14 @@ def apply(
     stages = _Stages(observer)
     _check_output(model, output)
     plan, name = _read_plan(plan)
+    config = _planned_config(plan, name, verify=verify)
     with stages("load"):
         loaded = load(model)
+    _check_weights(loaded, output)
     with stages("analyse"):
-        analysis = _analyse_as_planned(loaded, plan)
+        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
         kept = plan.lanes(analysis, name)
-    config = PruneConfig(seed=int(plan.settings.get("seed", 0)), verify=verify)
     return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
 
 
@@ -189,10 +197,11 @@ def verify(
     from spa_onnx.verify.proof import prove
 
     plan, name = _read_plan(plan)
+    config = _planned_config(plan, name, verify=True)
     loaded = load(model)
-    analysis = _analyse_as_planned(loaded, plan)
-    shapes = _planned_shapes(plan)
-    return prove(loaded, analysis, plan.lanes(analysis, name), load(pruned), seed, shapes)
+    analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
+    kept = plan.lanes(analysis, name)
+    return prove(loaded, analysis, kept, load(pruned), seed, config.input_shapes)
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -211,7 +220,7 @@ def _finish(
     """Rewrite, write, prove and report; the file gets its name only after the proof."""
     with stages("rewrite"):
         rewritten = rewrite(analysis, kept)
-    shapes = _planned_shapes(plan)
+    shapes = config.input_shapes
     if output is None:
         with stages("write"):
             data = to_bytes(rewritten, loaded)
@@ -253,19 +262,24 @@ def _analyse(
     return analyse(graph, input_shapes, exclude)
 
 
-def _analyse_as_planned(loaded: LoadedModel, plan: Plan) -> Analysis:
-    return _analyse(normalise(loaded), _planned_shapes(plan), tuple(plan.settings.get("exclude", ())))
-
-
-def _planned_shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(shape) for name, shape in plan.settings.get("input_shapes", {}).items()}
+def _planned_config(plan: Plan, source: str, *, verify: bool) -> PruneConfig:
+    """Return the settings of a plan that matter when it is applied again."""
+    try:
+        seed, exclude = plan.settings.get("seed", 0), plan.settings.get("exclude", [])
+        shapes = dict(plan.settings.get("input_shapes", {}))
+        return PruneConfig(
+            exclude=(exclude,) if isinstance(exclude, str) else tuple(map(str, exclude)),
+            input_shapes={str(k): tuple(int(n) for n in v) for k, v in shapes.items()},
+            seed=int(seed),
+            verify=verify,
+        )
+    except (TypeError, ValueError, UsageError) as failure:
+        raise PlanError(source, f"has broken settings ({failure})") from failure
 
 
 def _read_plan(plan: Plan | str | Path) -> tuple[Plan, str]:
     if isinstance(plan, Plan):
         return plan, ""
-    from spa_onnx.errors import PlanError
-
     try:
         return Plan.from_json(Path(plan).read_text(encoding="utf-8"), str(plan)), str(plan)
     except (OSError, UnicodeDecodeError) as failure:
@@ -280,6 +294,21 @@ def _check_output(model: Source, output: str | Path | None) -> None:
         target.exists() and source.exists() and target.samefile(source)
     ):
         raise SamePathError(str(output))
+
+
+def _check_weights(loaded: LoadedModel, output: str | Path | None) -> None:
+    """Refuse an output whose file, or file of weights, holds weights of the original.
+
+    Raises:
+        UsageError: names that file.
+    """
+    if output is None or loaded.path is None:
+        return
+    written = {Path(output).resolve(), Path(f"{output}.data").resolve()}
+    for location in loaded.weights.sources:
+        if (loaded.path.parent / location).resolve() in written:
+            text = f"output {str(output)!r} would overwrite the input model's weights {location!r}"
+            raise UsageError(f"{text}; give -o another path")
 
 
 def _check_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -157,11 +157,10 @@ class Space:
                 yield factor
                 return
             inner = self._bound[factor] = self.normal(self._bound[factor])
+        elif isinstance(factor, Permuted):
+            inner = self.permuted(factor.expr, factor.order)
         else:
             inner = self.normal(factor.expr)
-            if isinstance(factor, Permuted) and not is_fixed(inner):
-                yield self._permuted_factor(inner, factor.order)
-                return
         if len(inner) == 1:
             yield from inner[0]
         elif is_fixed(inner):

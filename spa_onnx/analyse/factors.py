@@ -8,13 +8,16 @@ do not count, or attention would always lose whole heads for the sake of its pos
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.cost.polynomial import CostPolynomial, costs
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 LARGEST_EXACT = 12
 """Dims of one connected conflict up to which every choice is compared."""
@@ -34,10 +37,12 @@ def choose_factors(
         neighbours: for a dim the ones that share a product with it, on any axis.
     """
     dims = sorted(prunable, key=lambda d: d.index)
+    if not any(neighbours.get(d) for d in dims):
+        return set(dims)
+    import networkx as nx  # here, for it takes 0.1 s and most CNNs have no products
+
     conflicts = nx.Graph((a, b) for a in dims for b in neighbours.get(a, ()))
     chosen = {d for d in dims if d not in conflicts}
-    if not conflicts:
-        return chosen
     index = {d: k for k, d in enumerate(dims)}
     cost = costs(state, dims, {}).operations
     for component in nx.connected_components(conflicts):
@@ -52,6 +57,8 @@ def choose_factors(
 
 def _options(part: nx.Graph, index: Mapping[Dim, int], cost: CostPolynomial) -> list[frozenset[Dim]]:
     """Return maximal sets without a conflict: all of them, or a greedy one where these are many."""
+    import networkx as nx
+
     if len(part) <= LARGEST_EXACT:
         return [frozenset(clique) for clique in nx.find_cliques(nx.complement(part))]
     taken: set[Dim] = set()

@@ -7,12 +7,11 @@ from pathlib import Path
 import click
 
 from spa_onnx.cli.options import (
-    Shape,
+    Shapes,
     exclude_option,
     input_shape_option,
     json_flag,
     model_argument,
-    shapes_by_name,
 )
 from spa_onnx.cli.terminal import console, progress
 
@@ -24,17 +23,18 @@ from spa_onnx.cli.terminal import console, progress
 @exclude_option
 @input_shape_option
 def analyze(
-    model: Path, why: bool, as_json: bool, exclude: tuple[str, ...], input_shapes: tuple[Shape, ...]
+    model: Path, why: bool, as_json: bool, exclude: tuple[str, ...], input_shapes: Shapes
 ) -> None:
     """List the prunable dims of MODEL: lanes, members, and what a lane costs."""
-    shapes = shapes_by_name(input_shapes)
     with progress(lines=False) as observer:
         observer("analyse")
 
         from spa_onnx.pipeline import analyze as run
         from spa_onnx.report.analysis import make_analysis_report
 
-        report = make_analysis_report(str(model), run(model, exclude=exclude, input_shapes=shapes))
+        report = make_analysis_report(
+            str(model), run(model, exclude=exclude, input_shapes=input_shapes)
+        )
     if as_json:
         click.echo(report.to_json(), nl=False)
         return

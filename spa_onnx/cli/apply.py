@@ -26,9 +26,7 @@ from spa_onnx.cli.terminal import progress
 @verify_option
 @json_flag
 @quiet_option
-def apply(
-    model: Path, plan: Path, output: Path, proved: bool, as_json: bool, quiet: bool
-) -> None:
+def apply(model: Path, plan: Path, output: Path, proved: bool, as_json: bool, quiet: bool) -> None:
     """Cut MODEL as PLAN.json says and write the result.
 
     The plan may come from another model of the same structure, such as another precision or

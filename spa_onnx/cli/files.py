@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spa_onnx.errors import UsageError
@@ -37,6 +37,15 @@ def check_texts(texts: Mapping[str, Path], models: Mapping[str, Path]) -> None:
             if _same(path, other):
                 raise UsageError(f"{option} {str(path)!r} is {owner}; give it another path")
         taken[f"the file of {option}"] = path
+
+
+def weights_of(model: Path, texts: Iterable[Path]) -> dict[str, Path]:
+    """Return the files beside a model that hold its weights, if one of ``texts`` exists already."""
+    if not any(path.is_file() for path in texts):
+        return {}
+    from spa_onnx.load.model import load
+
+    return {f"the model's weights {n}": model.parent / n for n in load(model).weights.sources}
 
 
 def write_text(path: Path, text: str) -> None:

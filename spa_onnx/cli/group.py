@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -34,7 +35,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command that the arguments name."""
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # names in a model may not fit the terminal
+            if isinstance(stream, TextIOWrapper):  # names in a model may not fit the terminal
                 stream.reconfigure(errors="backslashreplace")
         try:
             with _terminable():
@@ -75,7 +76,7 @@ def _end(ctx: click.Context, message: str, code: int) -> NoReturn:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable() -> Generator[None]:
     """Let SIGTERM unwind the stack, so that temporary files are removed."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:

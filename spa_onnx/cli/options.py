@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from spa_onnx.errors import UsageError
-
-Shape = tuple[str, tuple[int, ...]]
+Shapes = dict[str, tuple[int, ...]]
 
 
-class InputShapeType(click.ParamType):
-    """``NAME:1,3,224,224``; the name itself may hold colons."""
-
-    name = "NAME:1,3,224,224"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Shape:
-        """Return name and shape."""
-        if isinstance(value, tuple):
-            return value
-        name, colon, lengths = str(value).rpartition(":")
+def read_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Shapes:
+    """Return shapes by input name from texts ``NAME:1,3,224,224``; a name may hold colons."""
+    found: Shapes = {}
+    for value in values:
+        name, _, lengths = value.rpartition(":")
         try:
             shape = tuple(int(n) for n in lengths.split(","))
         except ValueError:
             shape = ()
-        if not (colon and name and shape and all(n > 0 for n in shape)):
-            self.fail(f"{value!r} is not of the form NAME:1,3,224,224", param, ctx)
-        return name, shape
+        if not (name and shape and all(n > 0 for n in shape)):
+            text = f"{value!r} is not of the form NAME:1,3,224,224"
+            raise click.BadParameter(text, ctx, param)
+        if found.setdefault(name, shape) != shape:
+            raise click.BadParameter(f"two shapes for input {name!r}", ctx, param)
+    return found
 
 
 FILE = click.Path(path_type=Path)
@@ -50,7 +42,8 @@ input_shape_option = click.option(
     "--input-shape",
     "input_shapes",
     multiple=True,
-    type=InputShapeType(),
+    metavar="NAME:1,3,224,224",
+    callback=read_shapes,
     help="Numbers for an input with symbolic axes. Repeatable.",
 )
 seed_option = click.option(
@@ -65,16 +58,3 @@ verify_option = click.option(
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
-
-
-def shapes_by_name(shapes: Iterable[Shape]) -> dict[str, tuple[int, ...]]:
-    """Return shapes by input name.
-
-    Raises:
-        UsageError: two shapes for one input.
-    """
-    found: dict[str, tuple[int, ...]] = {}
-    for name, shape in shapes:
-        if found.setdefault(name, shape) != shape:
-            raise UsageError(f"--input-shape gives input {name!r} two shapes")
-    return found

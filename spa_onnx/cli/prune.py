@@ -7,17 +7,16 @@ from pathlib import Path
 import click
 
 from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
-from spa_onnx.cli.files import check_output, check_texts, write_text
+from spa_onnx.cli.files import check_output, check_texts, weights_of, write_text
 from spa_onnx.cli.options import (
     FILE,
-    Shape,
+    Shapes,
     exclude_option,
     input_shape_option,
     model_argument,
     output_option,
     quiet_option,
     seed_option,
-    shapes_by_name,
     verify_option,
 )
 from spa_onnx.cli.summary import show_run
@@ -32,8 +31,12 @@ STANDARD_OUTPUT = Path("-")
 @model_argument
 @output_option
 @click.option("--ratio", type=float, metavar="R", help="Remove this share of every prunable dim.")
-@click.option("--keep-flops", type=float, metavar="F", help="Keep at most this share of operations.")
-@click.option("--keep-params", type=float, metavar="P", help="Keep at most this share of parameters.")
+@click.option(
+    "--keep-flops", type=float, metavar="F", help="Keep at most this share of operations."
+)
+@click.option(
+    "--keep-params", type=float, metavar="P", help="Keep at most this share of parameters."
+)
 @click.option("--importance", default="l2", show_default=True, help="Pass that scores lanes.")
 @click.option("--allocation", help="Pass that spends the budget.  [default: uniform or global]")
 @click.option(
@@ -58,7 +61,7 @@ def prune(
     allocation: str | None,
     align: int,
     exclude: tuple[str, ...],
-    input_shapes: tuple[Shape, ...],
+    input_shapes: Shapes,
     seed: int,
     plan_out: Path | None,
     report_out: Path | None,
@@ -70,13 +73,13 @@ def prune(
     Without a budget, half of the lanes of every prunable dim go (--ratio 0.5).
     """
     budget = _budget(ratio, keep_flops, keep_params)
-    shapes = shapes_by_name(input_shapes)
     check_output(output)
     printed = report_out == STANDARD_OUTPUT
     texts = {"--plan-out": plan_out, "--json": None if printed else report_out}
     files = {option: path for option, path in texts.items() if path is not None}
     data = output.with_name(output.name + ".data")
-    check_texts(files, {"the model": model, "the output": output, "the output's weights": data})
+    results = {"the output": output, "the output's weights": data}
+    check_texts(files, {"the model": model, **results, **weights_of(model, files.values())})
 
     from spa_onnx.pipeline import prune as run
 
@@ -86,7 +89,7 @@ def prune(
         allocation=allocation,
         align=align,
         exclude=exclude,
-        input_shapes=shapes,
+        input_shapes=input_shapes,
         seed=seed,
         verify=proved,
     )

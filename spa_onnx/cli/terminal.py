@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ FILE_WIDTH = 200
 
 
 @contextmanager
-def console(*, stderr: bool = False) -> Iterator[Console]:
+def console(*, stderr: bool = False) -> Generator[Console]:
     """Yield a console that prints names as they are, brackets and all.
 
     What does not go to a terminal is as wide as its names need and has no blanks at line ends.
@@ -37,7 +37,7 @@ def console(*, stderr: bool = False) -> Iterator[Console]:
 
 
 @contextmanager
-def progress(*, quiet: bool = False, lines: bool = True) -> Iterator[Callable[[str], None]]:
+def progress(*, quiet: bool = False, lines: bool = True) -> Generator[Callable[[str], None]]:
     """Yield an observer of stages that tells of them on standard error.
 
     Args:
@@ -54,7 +54,7 @@ def progress(*, quiet: bool = False, lines: bool = True) -> Iterator[Callable[[s
 
 
 @contextmanager
-def _spinner() -> Iterator[Callable[[str], None]]:
+def _spinner() -> Generator[Callable[[str], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

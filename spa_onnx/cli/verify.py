@@ -8,22 +8,36 @@ import click
 
 from spa_onnx.cli.options import FILE, json_flag, model_argument, seed_option
 from spa_onnx.cli.terminal import console, progress
+from spa_onnx.errors import ProofFailedError
 
 
 @click.command()
 @model_argument
 @click.argument("pruned", type=FILE)
-@click.option("--plan", type=FILE, required=True, metavar="PLAN.json", help="The plan that was applied.")
+@click.option(
+    "--plan", type=FILE, required=True, metavar="PLAN.json", help="The plan that was applied."
+)
 @seed_option
 @json_flag
-def verify(model: Path, pruned: Path, plan: Path, seed: int, as_json: bool) -> None:
+@click.pass_context
+def verify(
+    ctx: click.Context, model: Path, pruned: Path, plan: Path, seed: int, as_json: bool
+) -> None:
     """Prove that PRUNED equals MODEL with the lanes masked that PLAN.json removes."""
     with progress(lines=not as_json) as observer:
         observer("verify")
 
         from spa_onnx.pipeline import verify as run
 
-        proof = run(model, pruned, plan, seed=seed)
+        try:
+            proof = run(model, pruned, plan, seed=seed)
+        except ProofFailedError as failure:
+            if ctx.find_root().params["debug"]:
+                raise
+            # its last sentence is about a run of ours that failed
+            found = str(failure).partition(". Nothing was written")[0]
+            click.echo(f"Error: {pruned} is not what {plan} makes of {model}: {found}", err=True)
+            ctx.exit(failure.exit_code)
 
     from spa_onnx.report.proof import print_proof, proof_json
 

@@ -44,4 +44,8 @@ def _infer(model: onnx.ModelProto) -> Inferred:
                 d.dim_value if d.HasField("dim_value") else symbol(d.dim_param or f"{entry.name}:{k}")
                 for k, d in enumerate(tensor.shape.dim)
             )
+    for node in model.graph.node:  # inference has gaps; most operators keep their input's type
+        for name in node.output:
+            if name not in found.types and node.input and node.input[0] in found.types:
+                found.types[name] = found.types[node.input[0]]
     return found

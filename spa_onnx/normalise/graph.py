@@ -41,6 +41,7 @@ class Graph:
     twins: dict[str, str]
     captured: set[str]
     _arrays: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    _latest: tuple[str, NDArray[np.generic]] | None = None
     _readers: dict[str, list[Node]] = field(default_factory=dict)
 
     def only_consumer(self, node: Node, op: str) -> Node | None:
@@ -57,11 +58,14 @@ class Graph:
 
     def array(self, name: str) -> NDArray[np.generic]:
         """Return an initializer's values; small ones are kept, of large ones only the latest."""
-        if name not in self._arrays:
-            for known in [n for n, a in self._arrays.items() if a.nbytes > SMALL_ARRAY]:
-                del self._arrays[known]
-            self._arrays[name] = self.weights.array(self.tensors[name])
-        return self._arrays[name]
+        if name in self._arrays:
+            return self._arrays[name]
+        if self._latest is None or self._latest[0] != name:
+            self._latest = (name, self.weights.array(self.tensors[name]))
+        array = self._latest[1]
+        if array.nbytes <= SMALL_ARRAY:
+            self._arrays[name] = array
+        return array
 
 
 SMALL_ARRAY = 1 << 16

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.algebra.expression import IntArray
-from spa_onnx.analyse.dims import Role
+from spa_onnx.analyse.dims import Analysis, PrunableDim, Role
 from spa_onnx.cost.polynomial import CostPolynomial, Costs, costs
 from spa_onnx.report.make import refusals, sizes_at
 from spa_onnx.report.report import Refusal, Sizes, library_versions

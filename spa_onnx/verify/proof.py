@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,32 +54,56 @@ def prove(
     """
     state = analysis.propagation
     names, skipped = compared_tensors(state, set(_names(pruned)))
+    trials = _run_original(original, state, names, seed, input_shapes or {})
+    found: dict[str, Difference] = {}
+    for trial in trials:
+        for difference in _compare(original, analysis, kept, pruned, names, trial):
+            before = found.get(difference.tensor)
+            found[difference.tensor] = difference if before is None else _worse(before, difference)
+    outputs = tuple(found[n] for n in state.graph.outputs if n in found)
+    inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
+    shapes = tuple({name: tuple(x.shape) for name, x in t.feeds.items()} for t in trials)
+    return Proof(outputs, inner, shapes, skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One run of the original: the numbers of its symbols, its inputs and what it computed."""
+
+    symbols: Mapping[str, int]
+    feeds: Mapping[str, NDArray[Any]]
+    tensors: Sequence[NDArray[Any]]
+
+
+TRIALS = 2
+"""Sizes of dynamic axes that are compared."""
+
+
+def _run_original(
+    original: LoadedModel,
+    state: Propagation,
+    names: Sequence[str],
+    seed: int,
+    input_shapes: Mapping[str, tuple[int, ...]],
+) -> list[_Trial]:
+    """Run the original at the first sizes that it accepts; its session is gone afterwards."""
     try:
         session = open_session(state.graph.model, original.weights, names)
     except RefusedError as refusal:
         raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
-    found: dict[str, Difference] = {}
-    shapes: list[Mapping[str, tuple[int, ...]]] = []
+    trials: list[_Trial] = []
     failure = ""
-    for symbols in symbol_choices(state, input_shapes or {}):
-        feeds = make_feeds(state, symbols, seed + len(shapes))
+    for symbols in symbol_choices(state, input_shapes):
+        feeds = make_feeds(state, symbols, seed + len(trials))
         try:
-            plain = run(session, names, feeds)
+            trials.append(_Trial(symbols, feeds, run(session, names, feeds)))
         except RefusedError as refusal:
             failure = str(refusal)
-            continue
-        lanes = KeptLanes(state.space, kept, symbols)
-        for difference in _compare(original, analysis, lanes, pruned, names, feeds, plain):
-            before = found.get(difference.tensor)
-            found[difference.tensor] = difference if before is None else _worse(before, difference)
-        shapes.append({name: tuple(x.shape) for name, x in feeds.items()})
-        if len(shapes) == 2:
+        if len(trials) == TRIALS:
             break
-    if not shapes:
+    if not trials:
         raise _cannot_run(original, state, failure)
-    outputs = tuple(found[n] for n in state.graph.outputs if n in found)
-    inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
-    return Proof(outputs, inner, tuple(shapes), skipped)
+    return trials
 
 
 def _names(model: LoadedModel) -> list[str]:
@@ -130,25 +155,26 @@ def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], 
 def _compare(
     original: LoadedModel,
     analysis: Analysis,
-    lanes: KeptLanes,
+    kept: Mapping[Dim, Kept],
     pruned: LoadedModel,
     names: Sequence[str],
-    feeds: Mapping[str, NDArray[Any]],
-    plain: Sequence[NDArray[Any]],
+    trial: _Trial,
 ) -> list[Difference]:
+    """Run reference and pruned model, one session at a time, and compare tensor by tensor."""
     state = analysis.propagation
+    lanes = KeptLanes(state.space, kept, trial.symbols)
     try:
-        reference = open_session(masked_reference(analysis, lanes), original.weights, names)
-        expected = run(reference, names, feeds)
+        session = open_session(masked_reference(analysis, lanes), original.weights, names)
+        expected = run(session, names, trial.feeds)
+        del session
     except RefusedError as refusal:
         raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
     try:
-        session = open_session(pruned.skeleton, pruned.weights, names)
-        actual = run(session, names, feeds)
+        actual = run(open_session(pruned.skeleton, pruned.weights, names), names, trial.feeds)
     except RefusedError as refusal:
         raise ProofFailedError(str(refusal).strip(), float("inf"), 0.0, "ONNX Runtime") from refusal
     found = []
-    for name, want, got, before in zip(names, expected, actual, plain, strict=True):
+    for name, want, got, before in zip(names, expected, actual, trial.tensors, strict=True):
         axes = state.axes_of(name)
         sliced = want if axes is None else lanes.slice(want, axes)
         whole = before if axes is None else lanes.slice(before, axes)

@@ -48,6 +48,7 @@ def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
             dtype = _dtype(types.get(node.inputs[mixed.input], onnx.TensorProto.FLOAT))
             target = makers[next(filter(None, node.outputs))]
             writer.mask(node, target, mixed, mask, dtype)
+    graph.nodes = [n for n in graph.nodes if id(n) not in writer.replaced]
     graph.toposort()
     model = gs.export_onnx(graph, do_type_check=False)
     model.ir_version = state.graph.model.ir_version
@@ -65,6 +66,7 @@ class _Writer:
 
     def __init__(self, graph: Any, version: int) -> None:
         self._graph, self._version, self._count = graph, version, 0
+        self.replaced: set[int] = set()
 
     def mask(
         self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
@@ -163,7 +165,7 @@ class _Writer:
             y = self.op("Add", [y, bias])
         target.outputs.clear()
         target.inputs.clear()
-        self._graph.nodes.remove(target)
+        self.replaced.add(id(target))
         self._become(y, result)
 
     # -- normalisations -----------------------------------------------------------------------
@@ -196,7 +198,8 @@ class _Writer:
         grouped = self.op("Reshape", [x, self.constant(np.array([0, groups, inside, -1], np.int64))])
         grouped_mask = mask.reshape(1, groups, inside, 1)
         alive = grouped_mask.any(axis=2, keepdims=True)
-        full = grouped_mask | ~alive  # a group that is gone whole has no statistics
+        pattern = grouped_mask[:, alive.reshape(-1)][:, :1]  # groups that are gone need some statistics
+        full = np.where(alive, grouped_mask, pattern)
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         y = self._standardised(grouped, full, (2, 3), True, epsilon, dtype)
         y = self.op("Reshape", [y, self.op("Shape", [x])])

@@ -4,7 +4,7 @@ Shares nothing with the normal form: it walks the expression as written and repl
 by what it is bound to. Fixed lanes have no identity and leave no trace.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 from spa_onnx.algebra.expression import Dim, Expr, Factor, Fixed, Permuted
@@ -36,6 +36,12 @@ def _of_factor(space: Space, factor: Factor) -> Sequence[Position]:
     return [inner[lane] for lane in factor.order] if isinstance(factor, Permuted) else inner
 
 
-def free_dims(space: Space) -> Iterator[Dim]:
-    """Yield the dims that nothing is bound to."""
-    return (dim for dim in space.dims if space.is_free(dim))
+def up_to_orbits(space: Space, expr: Expr) -> list[Position]:
+    """Return the positions with the label of a lane where its dim has orbits."""
+    labels = {d.index: space.orbits(d) for d in space.dims}
+
+    def label(dim: int, lane: int) -> tuple[int, int]:
+        orbits = labels[dim]
+        return dim, lane if orbits is None else int(orbits[lane])
+
+    return [tuple(label(*lane) for lane in p) for p in positions(space, expr)]
