@@ -25,6 +25,7 @@ def couple_recurrent(operands: Operands, gates: int) -> Coupling:
     if "activations" in operands.node.attributes and operands.node.attributes.get("clip"):
         raise RefusalError("clipped custom activations")
     space.fix_all((w[0], r[0]), "directions")
+    space.fix(x[0], "steps of a recurrence")
     equate(space, x[2], w[2], "input of a recurrence")
     hidden = r[2]
     _equate_parameters(operands, gates)
@@ -37,7 +38,7 @@ def couple_recurrent(operands: Operands, gates: int) -> Coupling:
 
     direction, batch = space.normal(w[0]), x[1]
     state: Axes = (direction, batch, hidden)
-    outputs: tuple[Axes, ...] = ((x[0], direction, batch, hidden), state, state)
+    outputs: tuple[Axes, ...] = ((space.normal(x[0]), direction, batch, hidden), state, state)
     gate_rows = space.fixed(gates)
     return Coupling(
         outputs=outputs[: len(operands.node.outputs)],
