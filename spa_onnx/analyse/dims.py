@@ -170,7 +170,7 @@ def _fix_unless_known(
 def _members(state: Propagation) -> dict[Dim, list[Member]]:
     roles = _roles(state)
     found: dict[Dim, list[Member]] = defaultdict(list)
-    for name in state.graph.tensors:
+    for name in (*state.graph.tensors, *state.generated):
         if name not in state.axes:
             continue
         for k, e in enumerate(state.axes_of(name) or ()):
@@ -187,14 +187,14 @@ def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
         if coupling is None or not (coupling.produced or coupling.consumed):
             continue
         for name in filter(state.is_weight, node.inputs[:3]):
-            while name not in state.graph.tensors and name in makers:
+            while name not in state.graph.tensors and name in makers and name not in state.generated:
                 name = next(filter(None, makers[name].inputs), "")
             for role, exprs in (("consumes", coupling.consumed), ("produces", coupling.produced)):
                 for e in exprs:
                     for dim in dims_in(state.space.normal(e)):
                         roles.setdefault((name, dim), role)  # type: ignore[arg-type]
-    rank = {name: len(t.dims) for name, t in state.graph.tensors.items()}
-    return {key: role for key, role in roles.items() if rank.get(key[0], 0) > 1}
+    matrices = {n for n in (*state.graph.tensors, *state.generated) if len(state.axes.get(n) or ()) > 1}
+    return {key: role for key, role in roles.items() if key[0] in matrices}
 
 
 def _excluded(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Axes, Expr, is_fixed, sizes_of
 from spa_onnx.algebra.size import Size, symbol
 from spa_onnx.algebra.space import Space
+from spa_onnx.algebra.unify import equate
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.shapes import infer
@@ -37,9 +38,10 @@ class Propagation:
         weights: tensors that depend on initializers only.
         couplings: what each node said, in node order; None where its axes were fixed.
         sources: for known values the axes whose lengths they were computed from.
+        generated: constant tensors that the graph itself fills; old exporters make weights so.
         unknown_ops: operators without a rule -> labels of their nodes.
         shuffles: channel shuffles that were met.
-        permuted: index of every node of a shuffle that was followed lane by lane.
+        permuted: every node of a shuffle that was followed lane by lane.
     """
 
     graph: Graph
@@ -49,9 +51,10 @@ class Propagation:
     sources: dict[str, tuple[Expr, ...]] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
     couplings: list[Coupling | None] = field(default_factory=list)
+    generated: list[str] = field(default_factory=list)
     unknown_ops: dict[str, list[str]] = field(default_factory=dict)
     shuffles: list[Shuffle] = field(default_factory=list)
-    permuted: dict[int, Shuffle] = field(default_factory=dict)
+    permuted: dict[Node, Shuffle] = field(default_factory=dict)
 
     def axes_of(self, name: str) -> Axes | None:
         """Return a tensor's axes in normal form; initializers get fresh dims when first asked for."""
@@ -82,7 +85,7 @@ class Propagation:
         lanes = self.space.permuted(axes[shuffle.axis], shuffle.order)
         self.axes[shuffle.result] = replaced(axes, {shuffle.axis: lanes})
         for node in shuffle.nodes:
-            self.permuted[node.index] = shuffle
+            self.permuted[node] = shuffle
             if node.outputs[0] != shuffle.result:
                 self.axes[node.outputs[0]] = None
 
@@ -162,7 +165,7 @@ def propagate(graph: Graph, input_shapes: InputShapes, *, permute: bool = False)
             state.shuffles.append(shuffle)
             if permute:
                 state.follow_shuffle(shuffle)
-        state.couplings.append(None if node.index in state.permuted else _visit(state, node))
+        state.couplings.append(None if node in state.permuted else _visit(state, node))
     for name in graph.outputs:
         state.space.where = f"graph output '{name}'"
         state.space.fix_all(state.axes_of(name) or (), "its shape is part of the model's interface")
@@ -200,6 +203,8 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
         if name:
             known = k < len(outputs)
             state.axes[name] = outputs[k] if known else _inferred_axes(state, name)
+    if node.op == "ConstantOfShape":
+        state.generated.append(node.outputs[0])
     inputs = [name for name in node.inputs if name]
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():
         state.weights.update(filter(None, node.outputs))
@@ -238,7 +243,30 @@ def _keep_data(state: Propagation, node: Node, size_inputs: frozenset[int]) -> N
             state.space.fix_all(state.sources.get(name, ()), "its length is used as data")
 
 
+def _couple_branches(state: Propagation, node: Node) -> Coupling:
+    """Equate the results of the branches of an If; their nodes were visited before it."""
+    results: list[Axes | None] = []
+    for position, name in enumerate(node.outputs):
+        given = [branch.output[position].name for _, branch in node.branches()]
+        axes = [state.axes_of(n) for n in given]
+        for n in given:
+            state.space.fix_all(state.sources.get(n, ()), "its length is the result of a branch")
+        known = [a for a in axes if a is not None]
+        if len(known) < len(given) or len({len(a) for a in known}) > 1:
+            for a in known:
+                state.space.fix_all(a, "branches give tensors of different or unknown rank")
+            results.append(_inferred_axes(state, name))
+            continue
+        for other in known[1:]:
+            for a, b in zip(known[0], other, strict=True):
+                equate(state.space, a, b, "results of two branches")
+        results.append(tuple(map(state.space.normal, known[0])))
+    return Coupling(tuple(results))
+
+
 def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | None:
+    if node.op == "If":
+        return _couple_branches(state, node)
     for body in node.bodies():
         for name in captured_names(body):
             state.space.fix_all(state.axes_of(name) or (), "used inside control flow")

@@ -53,7 +53,7 @@ class Costs:
 
     Attributes:
         operations: multiply-accumulate operations of contractions at the nominal input size.
-        parameters: elements of floating-point initializers.
+        parameters: elements of floating-point initializers, and of weights that the graph fills.
         bytes: bytes of all initializers.
     """
 
@@ -107,6 +107,10 @@ def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -
             sizes.append(elements * _element_bytes(byte_length(tensor), product(tensor.dims)))
         if tensor.data_type in FLOATING:
             parameters.append(elements)
+    for name in state.generated:
+        axes = state.axes_of(name)
+        if axes is not None and state.is_weight(name) and len(axes):
+            parameters.append(product(map(lengths.of, axes)))
     count = len(dims)
     return Costs(_compile(work, count), _compile(parameters, count), _compile(sizes, count))
 

@@ -10,21 +10,27 @@ from onnx import helper
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 
+Scope = tuple[tuple[int, str], ...]
+"""Path to a control-flow body: node position and attribute name at every level; () is the model."""
+
 
 class Node:
     """A read-only view of a NodeProto.
 
     Attributes:
         proto: the message; ``rewrite`` edits a copy.
-        index: position in the graph's node list.
+        index: position in its graph's node list.
+        scope: the graph that holds it, see :data:`Scope`.
         op: operator type, with its domain in front unless it is the standard one.
         version: opset version of the operator's domain.
         inputs: tensor names, ``""`` where an optional input is left out.
         outputs: tensor names.
     """
 
-    def __init__(self, proto: onnx.NodeProto, version: int, index: int) -> None:
-        self.proto, self.index = proto, index
+    def __init__(
+        self, proto: onnx.NodeProto, version: int, index: int, scope: Scope = ()
+    ) -> None:
+        self.proto, self.index, self.scope = proto, index, scope
         standard = proto.domain in STANDARD_DOMAINS
         self.op = proto.op_type if standard else f"{proto.domain}::{proto.op_type}"
         self.version = version
@@ -62,3 +68,7 @@ class Node:
             if attribute.HasField("g"):
                 found.append(attribute.g)
         return found
+
+    def branches(self) -> list[tuple[str, onnx.GraphProto]]:
+        """Return the named bodies, in the order of attributes."""
+        return [(a.name, a.g) for a in self.proto.attribute if a.HasField("g")]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import onnx
 
+from spa_onnx.graph.node import Scope
+
 
 def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield a graph and every graph inside its control flow."""
@@ -14,6 +16,15 @@ def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
         for attribute in node.attribute:
             for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 yield from all_graphs(body)
+
+
+def scoped_graphs(graph: onnx.GraphProto, scope: Scope = ()) -> Iterator[tuple[Scope, onnx.GraphProto]]:
+    """Yield a graph and every graph inside its control flow with the path that leads there."""
+    yield scope, graph
+    for index, node in enumerate(graph.node):
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from scoped_graphs(attribute.g, (*scope, (index, attribute.name)))
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

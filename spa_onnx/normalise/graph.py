@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from spa_onnx.errors import GraphError
-from spa_onnx.graph.node import STANDARD_DOMAINS, Node
+from spa_onnx.graph.node import STANDARD_DOMAINS, Node, Scope
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore
+from spa_onnx.normalise.names import make_names_unique
 
 
 @dataclass(slots=True)
 class Graph:
-    """A model's main graph, ready to be analysed.
+    """A model's main graph with the branches of its Ifs, ready to be analysed.
+
+    Names are unique over all of them, so a tensor is known by its name alone.
 
     Attributes:
         model: the skeleton; the rewriter works on a copy.
@@ -29,7 +32,8 @@ class Graph:
         outputs: names of the graph's outputs.
         weights: reads tensors.
         twins: new name -> original name of initializers that were split per use.
-        captured: names that control-flow bodies use.
+        captured: names that are read by more than the inputs of ``nodes``: by bodies of loops, and
+            as results of the branches of an If.
     """
 
     model: onnx.ModelProto
@@ -43,6 +47,12 @@ class Graph:
     _arrays: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     _latest: tuple[str, NDArray[np.generic]] | None = None
     _readers: dict[str, list[Node]] = field(default_factory=dict)
+
+    @property
+    def standard_version(self) -> int:
+        """Return the opset of the standard operators."""
+        versions = {o.domain: o.version for o in self.model.opset_import}
+        return next((versions[d] for d in STANDARD_DOMAINS if d in versions), 1)
 
     def only_consumer(self, node: Node, op: str) -> Node | None:
         """Return the node that alone reads ``node``'s first output, if it is an ``op``."""
@@ -80,32 +90,52 @@ def normalise(loaded: LoadedModel) -> Graph:
     """
     model = onnx.ModelProto()
     model.CopyFrom(loaded.skeleton)
+    make_names_unique(model.graph)
     tensors = {t.name: t for t in model.graph.initializer}
-    versions = {o.domain: o.version for o in model.opset_import}
-    standard = next((versions[d] for d in STANDARD_DOMAINS if d in versions), 1)
-    constants = {}
-    for proto in model.graph.node:
-        if proto.op_type == "Constant" and proto.domain in STANDARD_DOMAINS:
-            tensor = _constant(proto)
-            if tensor is not None:
-                constants[proto.output[0]] = tensor
-    captured: set[str] = set()
-    for proto in model.graph.node:
-        for attribute in proto.attribute:
-            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                captured |= captured_names(body)
+    captured = {name for proto in model.graph.node for name in _captured(proto)}
     twins = _split_shared(model.graph, tensors, loaded.weights, captured)
-    tensors |= constants
-    nodes = [
-        Node(p, standard if p.domain in STANDARD_DOMAINS else versions.get(p.domain, 1), k)
-        for k, p in enumerate(model.graph.node)
-        if not (p.op_type == "Constant" and p.output and p.output[0] in constants)
-    ]
+    flat = _Flattened({o.domain: o.version for o in model.opset_import}, tensors)
+    flat.add(model.graph, ())
     inputs = [v for v in model.graph.input if v.name not in tensors]
     outputs = [v.name for v in model.graph.output]
-    graph = Graph(model, nodes, tensors, inputs, outputs, loaded.weights, twins, captured)
+    graph = Graph(model, flat.nodes, tensors, inputs, outputs, loaded.weights, twins, flat.hidden)
     _check_order(graph)
     return graph
+
+
+class _Flattened:
+    """Nodes of a graph and of the branches of its Ifs, in an order in which all inputs exist."""
+
+    def __init__(self, versions: dict[str, int], tensors: dict[str, onnx.TensorProto]) -> None:
+        self.nodes: list[Node] = []
+        self.hidden: set[str] = set()
+        self._tensors, self._versions = tensors, versions
+        self._standard = next((versions[d] for d in STANDARD_DOMAINS if d in versions), 1)
+
+    def add(self, graph: onnx.GraphProto, scope: Scope) -> None:
+        """Append a graph's nodes, the branches of an If before it."""
+        self._tensors.update((t.name, t) for t in graph.initializer)
+        for index, proto in enumerate(graph.node):
+            standard = proto.domain in STANDARD_DOMAINS
+            if standard and proto.op_type == "Constant":
+                tensor = _constant(proto)
+                if tensor is not None:
+                    self._tensors[proto.output[0]] = tensor
+                    continue
+            version = self._standard if standard else self._versions.get(proto.domain, 1)
+            node = Node(proto, version, index, scope)
+            if node.op == "If":
+                for name, branch in node.branches():
+                    self.add(branch, (*scope, (index, name)))
+                    self.hidden.update(v.name for v in branch.output)
+            else:
+                self.hidden |= _captured(proto)
+            self.nodes.append(node)
+
+
+def _captured(proto: onnx.NodeProto) -> set[str]:
+    bodies = Node(proto, 1, 0).bodies() if any(a.g.node or a.graphs for a in proto.attribute) else []
+    return set().union(*map(captured_names, bodies))
 
 
 def _constant(proto: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -53,7 +53,8 @@ def rewrite(analysis: Analysis, kept: Mapping[Dim, Kept]) -> Rewritten:
     _SizeRewriter(analysis, lanes, editor).run()
     payloads = _slice_tensors(analysis, lanes, editor)
     _merge_twins(analysis, editor)
-    _update_shapes(analysis, lanes, model.graph)
+    for graph in editor.graphs.values():
+        _update_shapes(analysis, lanes, graph)
     return Rewritten(model, payloads, editor.finish())
 
 
@@ -61,7 +62,8 @@ def _slice_tensors(
     analysis: Analysis, lanes: KeptLanes, editor: GraphEditor
 ) -> dict[str, SlicedTensor]:
     state, payloads = analysis.propagation, dict[str, SlicedTensor]()
-    constants = {n.output[0]: n for n in editor.graph.node if n.op_type == "Constant"}
+    nodes = (n for graph in editor.graphs.values() for n in graph.node)
+    constants = {n.output[0]: n for n in nodes if n.op_type == "Constant"}
     for name in state.graph.tensors:
         axes = state.axes_of(name) if name in state.axes else None
         if axes is None or not lanes.is_sliced(axes):
@@ -83,7 +85,8 @@ def _merge_twins(analysis: Analysis, editor: GraphEditor) -> None:
     Split constants hold one value, or are so short that equal slices are rare.
     """
     state = analysis.propagation
-    tensors = {t.name: t for t in editor.graph.initializer}
+    graph = editor.model.graph
+    tensors = {t.name: t for t in graph.initializer}
     same = {
         twin: original
         for twin, original in state.graph.twins.items()
@@ -91,7 +94,7 @@ def _merge_twins(analysis: Analysis, editor: GraphEditor) -> None:
         and original in tensors
         and _content(tensors[twin], state.graph) == _content(tensors[original], state.graph)
     }
-    for node in editor.graph.node:
+    for node in graph.node:
         for k, name in enumerate(node.input):
             if name in same:
                 node.input[k] = same[name]
@@ -107,9 +110,9 @@ def _content(tensor: onnx.TensorProto, graph: Graph) -> tuple[object, ...]:
 
 
 def _update_shapes(analysis: Analysis, lanes: KeptLanes, graph: onnx.GraphProto) -> None:
-    """Give declared shapes of inner tensors their new lengths."""
+    """Give declared shapes their new lengths; those of the model's own interface never change."""
     state = analysis.propagation
-    for entry in graph.value_info:
+    for entry in (*graph.value_info, *graph.output):
         axes = state.axes_of(entry.name) if entry.name in state.axes else None
         shape = entry.type.tensor_type.shape
         if not lanes.is_sliced(axes) or axes is None or len(axes) != len(shape.dim):
@@ -130,8 +133,8 @@ class _SizeRewriter:
 
     def run(self) -> None:
         for node, coupling in zip(self._state.graph.nodes, self._state.couplings, strict=True):
-            if node.index in self._state.permuted:
-                self._reorder(node, self._state.permuted[node.index])
+            if node in self._state.permuted:
+                self._reorder(node, self._state.permuted[node])
             elif coupling is None and node.outputs and node.outputs[0] in self._state.values:
                 self._values[node.outputs[0]] = self._evaluate(node)
             else:
@@ -159,7 +162,7 @@ class _SizeRewriter:
             resized = coupling.resize(self._lanes)
             for name, number in resized.attributes.items():
                 if number != node.attributes.get(name, number):
-                    self._editor.set_attribute(node.index, name, number)
+                    self._editor.set_attribute(node, name, number)
             for position, entries in resized.inputs.items():
                 wanted[position] = entries if isinstance(entries, np.ndarray) else vector(list(entries))
         for position, name in enumerate(node.inputs):
@@ -178,10 +181,10 @@ class _SizeRewriter:
             return
         mask = self._lanes.mask(lanes)
         order = (np.cumsum(mask) - 1)[shuffle.order[mask[shuffle.order]]]
-        self._editor.become_gather(node.index, shuffle.source, order, shuffle.axis)
+        self._editor.become_gather(node, shuffle.source, order, shuffle.axis)
 
     def _captured(self, node: Node) -> set[str]:
-        if not node.bodies():
+        if not node.bodies() or node.op == "If":
             return set()
         return set().union(*map(captured_names, node.bodies())) & self._values.keys()
 
@@ -200,7 +203,7 @@ class _SizeRewriter:
             self._patch(node, position, current, wanted)
             return
         dtype = np.int64 if current is None or current.dtype == object else current.dtype
-        self._editor.set_input(node.index, position, wanted.astype(dtype))
+        self._editor.set_input(node, position, wanted.astype(dtype))
 
     def _patch(self, node: Node, position: int, current: Value | None, wanted: Value) -> None:
         """Correct a run-time shape: scale what is proportional, replace what is static.
@@ -212,7 +215,7 @@ class _SizeRewriter:
         wrong = [k for k in symbolic if k >= len(now) or now[k] != entries[k]]
         if node.op == "Reshape" and len(symbolic) == 1 and -1 not in entries:
             rest: list[Size] = [-1 if k in symbolic else n for k, n in enumerate(entries)]
-            self._editor.set_input(node.index, position, vector(rest))
+            self._editor.set_input(node, position, vector(rest))
             return
         if len(now) != len(entries):
             raise InternalError(f"{node.label}: its run-time shape cannot be corrected")
@@ -222,14 +225,14 @@ class _SizeRewriter:
         for op, numbers in (("Mul", [r[0] for r in ratios]), ("Div", [r[1] for r in ratios])):
             if any(n != 1 for n in numbers):
                 by = self._editor.add_constant(f"{made}/{op.lower()}", np.array(numbers, np.int64))
-                name = self._editor.insert_before(node.index, op, [name, by], made)
+                name = self._editor.insert_before(node, op, [name, by], made)
         static = [not isinstance(n, Polynomial) for n in entries]
         if any(s and now[k] != entries[k] for k, s in enumerate(static)):
             mask = self._editor.add_constant(f"{made}/static", np.array(static))
             numbers = [n if isinstance(n, int) else 0 for n in entries]
             constant = self._editor.add_constant(f"{made}/lengths", np.array(numbers, np.int64))
-            name = self._editor.insert_before(node.index, "Where", [mask, constant, name], made)
-        self._editor.connect(node.index, position, name)
+            name = self._editor.insert_before(node, "Where", [mask, constant, name], made)
+        self._editor.connect(node, position, name)
 
 
 def _ratio(now: Size, wanted: Size, node: Node) -> tuple[int, int]:

@@ -10,27 +10,33 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from spa_onnx.graph.tensors import captured_names
+from spa_onnx.graph.node import Node, Scope
+from spa_onnx.graph.tensors import all_graphs, captured_names, scoped_graphs
 
 IR_WITH_FREE_INITIALIZERS = 4
 """First IR version whose initializers need not be graph inputs."""
 
 
 class GraphEditor:
-    """Edits one ModelProto in place."""
+    """Edits one ModelProto in place, control-flow bodies included; names are unique over all."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self.graph = model.graph
-        self._uses = Counter(n for node in self.graph.node for n in node.input)
-        self._uses.update(v.name for v in self.graph.output)
-        for node in self.graph.node:
-            self._uses.update(_captures(node))
-        self._names = set(self._uses) | {n for node in self.graph.node for n in node.output}
-        self._initializers = {t.name: t for t in self.graph.initializer}
-        self._inserted: list[tuple[int, onnx.NodeProto]] = []
-        self._live_before = live_nodes(list(self.graph.node), self._output_names())
+        self.graphs: dict[Scope, onnx.GraphProto] = dict(scoped_graphs(model.graph))
+        self._uses = Counter(n for g in self.graphs.values() for node in g.node for n in node.input)
+        self._uses.update(v.name for g in self.graphs.values() for v in g.output)
+        self._names = set(self._uses)
+        self._names.update(n for g in self.graphs.values() for node in g.node for n in node.output)
+        self._initializers = {t.name: t for g in self.graphs.values() for t in g.initializer}
+        self._inserted: list[tuple[Node, onnx.NodeProto]] = []
+        self._live_before = {
+            scope: live_nodes(g.node, {v.name for v in g.output}) for scope, g in self.graphs.items()
+        }
         self._used_before = {n for n in self._uses if self._uses[n]}
+
+    def proto(self, node: Node) -> onnx.NodeProto:
+        """Return the message of a node in the model that is edited."""
+        return self.graphs[node.scope].node[node.index]
 
     def unique(self, name: str) -> str:
         """Return a name that no tensor has yet."""
@@ -42,70 +48,68 @@ class GraphEditor:
         return candidate
 
     def add_constant(self, name: str, array: NDArray[np.generic]) -> str:
-        """Add an initializer and return its name."""
+        """Add an initializer to the main graph and return its name."""
         tensor = numpy_helper.from_array(array, self.unique(name))
-        self.graph.initializer.append(tensor)
+        self.model.graph.initializer.append(tensor)
         if self.model.ir_version < IR_WITH_FREE_INITIALIZERS:
-            shape = list(array.shape)
-            self.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, shape))
+            entry = helper.make_tensor_value_info(tensor.name, tensor.data_type, array.shape)
+            self.model.graph.input.append(entry)
         return tensor.name
 
-    def set_input(self, index: int, position: int, array: NDArray[np.generic]) -> None:
+    def set_input(self, node: Node, position: int, array: NDArray[np.generic]) -> None:
         """Give a node a constant input; a constant that only this node uses keeps its name."""
-        node = self.graph.node[index]
-        while len(node.input) <= position:
-            node.input.append("")
-        name = node.input[position]
+        proto = self.proto(node)
+        while len(proto.input) <= position:
+            proto.input.append("")
+        name = proto.input[position]
         if name in self._initializers and self._uses[name] == 1:
             self.replace_initializer(name, numpy_helper.from_array(array, name))
             return
-        self._uses[name] -= 1
-        made_for = node.output[0] if len(node.output) else node.op_type
-        node.input[position] = self.add_constant(f"{made_for}/input{position}", array)
-        self._uses[node.input[position]] = 1
+        made_for = node.outputs[0] if node.outputs else node.op
+        self.connect(node, position, self.add_constant(f"{made_for}/input{position}", array))
 
     def replace_initializer(self, name: str, tensor: onnx.TensorProto) -> None:
         """Exchange an initializer's value and shape, also where it is listed as a graph input."""
         self._initializers[name].CopyFrom(tensor)
-        for entry in self.graph.input:
+        for entry in self.model.graph.input:
             if entry.name == name:
                 del entry.type.tensor_type.shape.dim[:]
                 for n in tensor.dims:
                     entry.type.tensor_type.shape.dim.add(dim_value=n)
 
-    def set_attribute(self, index: int, name: str, value: int | Sequence[int]) -> None:
+    def set_attribute(self, node: Node, name: str, value: int | Sequence[int]) -> None:
         """Set an integer attribute; an empty list removes it."""
-        node = self.graph.node[index]
-        kept = [a for a in node.attribute if a.name != name]
-        del node.attribute[:]
-        node.attribute.extend(kept)
+        proto = self.proto(node)
+        kept = [a for a in proto.attribute if a.name != name]
+        del proto.attribute[:]
+        proto.attribute.extend(kept)
         if not isinstance(value, Sequence) or value:
-            node.attribute.append(helper.make_attribute(name, value))
+            proto.attribute.append(helper.make_attribute(name, value))
 
-    def become_gather(self, index: int, source: str, indices: NDArray[np.int64], axis: int) -> None:
+    def become_gather(self, node: Node, source: str, indices: NDArray[np.int64], axis: int) -> None:
         """Let a node choose lanes of another tensor instead; name and output stay."""
-        node = self.graph.node[index]
-        self._uses.subtract(node.input)
-        lanes = self.add_constant(f"{node.output[0]}/lanes", indices)
-        node.op_type = "Gather"
-        del node.input[:]
-        node.input.extend([source, lanes])
-        self._uses.update(node.input)
-        del node.attribute[:]
-        node.attribute.append(helper.make_attribute("axis", axis))
+        proto = self.proto(node)
+        self._uses.subtract(proto.input)
+        lanes = self.add_constant(f"{node.outputs[0]}/lanes", indices)
+        proto.op_type = "Gather"
+        del proto.input[:]
+        proto.input.extend([source, lanes])
+        self._uses.update(proto.input)
+        del proto.attribute[:]
+        proto.attribute.append(helper.make_attribute("axis", axis))
 
-    def insert_before(self, index: int, op: str, inputs: Sequence[str], name: str) -> str:
+    def insert_before(self, node: Node, op: str, inputs: Sequence[str], name: str) -> str:
         """Add a node in front of another one and return its output's name."""
         output = self.unique(name)
-        self._inserted.append((index, helper.make_node(op, inputs, [output], name=output)))
+        self._inserted.append((node, helper.make_node(op, inputs, [output], name=output)))
         self._uses.update(inputs)
         return output
 
-    def connect(self, index: int, position: int, name: str) -> None:
+    def connect(self, node: Node, position: int, name: str) -> None:
         """Let a node read another tensor."""
-        node = self.graph.node[index]
-        self._uses[node.input[position]] -= 1
-        node.input[position] = name
+        proto = self.proto(node)
+        self._uses[proto.input[position]] -= 1
+        proto.input[position] = name
         self._uses[name] += 1
 
     def finish(self) -> tuple[str, ...]:
@@ -113,39 +117,44 @@ class GraphEditor:
 
         What was unused before stays. Returns the names of dropped nodes.
         """
-        inserted: dict[int, list[onnx.NodeProto]] = {}
-        for index, node in self._inserted:
-            inserted.setdefault(index, []).append(node)
-        ordered: list[tuple[int, onnx.NodeProto]] = []
-        for index, node in enumerate(self.graph.node):
-            ordered += [(-1, n) for n in inserted.get(index, ())]
-            ordered.append((index, node))
-        live = live_nodes([n for _, n in ordered], self._output_names())
-        kept, dropped = [], []
-        for k, (index, node) in enumerate(ordered):
-            if k in live or (index >= 0 and index not in self._live_before):
-                kept.append(onnx.NodeProto.FromString(node.SerializeToString()))
-            else:
-                dropped.append(node.name or next(iter(node.output), node.op_type))
-        if dropped or self._inserted:
-            del self.graph.node[:]
-            self.graph.node.extend(kept)
+        dropped: list[str] = []
+        for scope in sorted(self.graphs, key=len, reverse=True):  # bodies before what holds them
+            dropped += self._finish_graph(scope)
         self._drop_initializers()
         return tuple(dropped)
 
-    def _output_names(self) -> set[str]:
-        return {v.name for v in self.graph.output}
+    def _finish_graph(self, scope: Scope) -> list[str]:
+        graph = self.graphs[scope]
+        inserted: dict[int, list[onnx.NodeProto]] = {}
+        for node, proto in self._inserted:
+            if node.scope == scope:
+                inserted.setdefault(node.index, []).append(proto)
+        ordered: list[tuple[int, onnx.NodeProto]] = []
+        for index, proto in enumerate(graph.node):
+            ordered += [(-1, n) for n in inserted.get(index, ())]
+            ordered.append((index, proto))
+        live = live_nodes([n for _, n in ordered], {v.name for v in graph.output})
+        kept, dropped = [], []
+        for k, (index, proto) in enumerate(ordered):
+            if k in live or (index >= 0 and index not in self._live_before[scope]):
+                kept.append(onnx.NodeProto.FromString(proto.SerializeToString()))
+            else:
+                dropped.append(proto.name or next(iter(proto.output), proto.op_type))
+        if dropped or inserted:
+            del graph.node[:]
+            graph.node.extend(kept)
+        return dropped
 
     def _drop_initializers(self) -> None:
-        used = self._output_names()
-        for node in self.graph.node:
-            used.update(node.input)
-            used |= _captures(node)
-        gone = {t.name for t in self.graph.initializer} & self._used_before - used
-        for field in (self.graph.initializer, self.graph.input, self.graph.value_info):
-            for k in reversed(range(len(field))):
-                if field[k].name in gone:
-                    del field[k]
+        graphs = list(all_graphs(self.model.graph))
+        used = {n for g in graphs for node in g.node for n in node.input}
+        used.update(v.name for g in graphs for v in g.output)
+        for graph in graphs:
+            gone = {t.name for t in graph.initializer} & self._used_before - used
+            for field in (graph.initializer, graph.input, graph.value_info):
+                for k in reversed(range(len(field))):
+                    if field[k].name in gone:
+                        del field[k]
 
 
 def live_nodes(nodes: Sequence[onnx.NodeProto], outputs: set[str]) -> set[int]:

@@ -68,10 +68,11 @@ def prove(
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """One run of the original: the numbers of its symbols, its inputs and what it computed."""
+    """One run of the original: numbers of its symbols, inputs, forced branch, what it computed."""
 
     symbols: Mapping[str, int]
     feeds: Mapping[str, NDArray[Any]]
+    branch: bool | None
     tensors: Sequence[NDArray[Any]]
 
 
@@ -86,21 +87,30 @@ def _run_original(
     seed: int,
     input_shapes: Mapping[str, tuple[int, ...]],
 ) -> list[_Trial]:
-    """Run the original at the first sizes that it accepts; its session is gone afterwards."""
-    try:
-        session = open_session(state.graph.model, original.weights, names)
-    except RefusedError as refusal:
-        raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
+    """Run the original at the first sizes that it accepts, through every branch that it can take."""
+    has_branches = any(node.op == "If" for node in state.graph.nodes)
     trials: list[_Trial] = []
     failure = ""
-    for symbols in symbol_choices(state, input_shapes):
-        feeds = make_feeds(state, symbols, seed + len(trials))
+    for branch in (True, False, None) if has_branches else (None,):
+        if branch is None and trials:
+            break  # both branches were run already
         try:
-            trials.append(_Trial(symbols, feeds, run(session, names, feeds)))
+            session = open_session(state.graph.model, original.weights, names, branch)
         except RefusedError as refusal:
-            failure = str(refusal)
-        if len(trials) == TRIALS:
-            break
+            if branch is None:
+                raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
+            continue
+        found = 0
+        for symbols in symbol_choices(state, input_shapes):
+            feeds = make_feeds(state, symbols, seed + found)
+            try:
+                trials.append(_Trial(symbols, feeds, branch, run(session, names, feeds)))
+                found += 1
+            except RefusedError as refusal:
+                failure = str(refusal)
+            if found == TRIALS:
+                break
+        del session
     if not trials:
         raise _cannot_run(original, state, failure)
     return trials
@@ -141,8 +151,8 @@ def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], 
         for name in filter(None, node.outputs):
             if blame is not None:
                 tainted[name] = blame
-            elif coupling is not None and types.get(name) in FLOATS and name in present:
-                if not state.is_weight(name):
+            elif not node.scope and coupling is not None and types.get(name) in FLOATS:
+                if name in present and not state.is_weight(name):
                     inner.append(name)
     step = max(1, -(-len(inner) // INNER_TENSORS))
     spread = inner[::-1][::step]
@@ -164,13 +174,14 @@ def _compare(
     state = analysis.propagation
     lanes = KeptLanes(state.space, kept, trial.symbols)
     try:
-        session = open_session(masked_reference(analysis, lanes), original.weights, names)
+        session = open_session(masked_reference(analysis, lanes), original.weights, names, trial.branch)
         expected = run(session, names, trial.feeds)
         del session
     except RefusedError as refusal:
         raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
     try:
-        actual = run(open_session(pruned.skeleton, pruned.weights, names), names, trial.feeds)
+        session = open_session(pruned.skeleton, pruned.weights, names, trial.branch)
+        actual = run(session, names, trial.feeds)
     except RefusedError as refusal:
         raise ProofFailedError(str(refusal).strip(), float("inf"), 0.0, "ONNX Runtime") from refusal
     found = []

@@ -8,7 +8,7 @@ maximum must not see them. Weights stay shared with the original file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from spa_onnx.analyse.dims import Analysis
-from spa_onnx.graph.node import Node
+from spa_onnx.graph.node import Node, Scope
 from spa_onnx.graph.shapes import infer
 from spa_onnx.ops.rule import Mixed, Neutral
 from spa_onnx.plan.lanes import KeptLanes
@@ -36,8 +36,8 @@ def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
     """Return the original with a mask before each operator that mixes an axis with cut lanes."""
     state = analysis.propagation
     graph = gs.import_onnx(state.graph.model)
-    writer = _Writer(graph, state.graph.nodes[0].version if state.graph.nodes else 17)
-    makers = {t.name: node for node in graph.nodes for t in node.outputs}
+    places = dict(_places(graph, ()))
+    writers = {scope: _Writer(g, state.graph.standard_version) for scope, (g, _) in places.items()}
     types = infer(state.graph.model).types
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         for mixed in coupling.mixed if coupling else ():
@@ -46,15 +46,26 @@ def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
                 continue
             mask = lanes.tensor_mask(axes, mixed.axes)
             dtype = _dtype(types.get(node.inputs[mixed.input], onnx.TensorProto.FLOAT))
-            target = makers[next(filter(None, node.outputs))]
-            writer.mask(node, target, mixed, mask, dtype)
-    graph.nodes = [n for n in graph.nodes if id(n) not in writer.replaced]
-    graph.toposort()
+            target = places[node.scope][1][node.index]
+            writers[node.scope].mask(node, target, mixed, mask, dtype)
+    for scope, (inner, _) in places.items():
+        inner.nodes = [n for n in inner.nodes if id(n) not in writers[scope].replaced]
+    graph.toposort(recurse_subgraphs=True)
     model = gs.export_onnx(graph, do_type_check=False)
     model.ir_version = state.graph.model.ir_version
     del model.opset_import[:]
     model.opset_import.extend(state.graph.model.opset_import)
     return model
+
+
+def _places(graph: Any, scope: Scope) -> Iterator[tuple[Scope, tuple[Any, list[Any]]]]:
+    """Yield each graph with its nodes in file order, by the path that leads to it."""
+    nodes = list(graph.nodes)
+    yield scope, (graph, nodes)
+    for index, node in enumerate(nodes):
+        for name, value in node.attrs.items():
+            if isinstance(value, gs.Graph):
+                yield from _places(value, (*scope, (index, name)))
 
 
 def _dtype(element: int) -> np.dtype[Any]:
@@ -66,6 +77,7 @@ class _Writer:
 
     def __init__(self, graph: Any, version: int) -> None:
         self._graph, self._version, self._count = graph, version, 0
+        self._prefix = f"spa_reference_{id(graph):x}"
         self.replaced: set[int] = set()
 
     def mask(
@@ -98,16 +110,16 @@ class _Writer:
     def op(self, kind: str, inputs: Sequence[Tensor], **attributes: Any) -> Tensor:
         """Append a node and return its output."""
         self._count += 1
-        output = gs.Variable(f"spa_reference_{self._count}")
+        output = gs.Variable(f"{self._prefix}_{self._count}")
         self._graph.nodes.append(
-            gs.Node(kind, f"spa_reference_{self._count}", attributes, list(inputs), [output])
+            gs.Node(kind, f"{self._prefix}_{self._count}", attributes, list(inputs), [output])
         )
         return output
 
     def constant(self, values: NDArray[Any]) -> Tensor:
         """Return a constant tensor."""
         self._count += 1
-        return gs.Constant(f"spa_reference_{self._count}", np.ascontiguousarray(values))
+        return gs.Constant(f"{self._prefix}_{self._count}", np.ascontiguousarray(values))
 
     def _zeroed(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Tensor:
         return self.op("Mul", [x, self.constant(mask.astype(dtype))])
@@ -120,7 +132,7 @@ class _Writer:
         """Multiply the node's output."""
         result = target.outputs[0]
         self._count += 1
-        raw = gs.Variable(f"spa_reference_{self._count}")
+        raw = gs.Variable(f"{self._prefix}_{self._count}")
         target.outputs[0] = raw
         scaled = self.op("Mul", [raw, self.constant(np.array(factor, dtype))])
         self._become(scaled, result)

@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
+from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.load.source import MemorySource
 from spa_onnx.load.store import WeightStore
 
@@ -23,10 +25,15 @@ class RefusedError(Exception):
     """ONNX Runtime does not load or run a model; carries its words."""
 
 
-def open_session(model: onnx.ModelProto, weights: WeightStore, outputs: Iterable[str]) -> ort.InferenceSession:
+def open_session(
+    model: onnx.ModelProto,
+    weights: WeightStore,
+    outputs: Iterable[str],
+    branch: bool | None = None,
+) -> ort.InferenceSession:
     """Open a session of a skeleton that also returns the tensors ``outputs``.
 
-    Graph optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the
+    ``branch`` makes every If take this branch, whatever its condition. Graph optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the
     proof is about the graph as written.
 
     Raises:
@@ -36,6 +43,8 @@ def open_session(model: onnx.ModelProto, weights: WeightStore, outputs: Iterable
     exposed.CopyFrom(model)
     present = {v.name for v in exposed.graph.output}
     exposed.graph.output.extend(onnx.ValueInfoProto(name=n) for n in outputs if n not in present)
+    if branch is not None:
+        _force(exposed.graph, branch)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = FATAL
@@ -50,6 +59,18 @@ def open_session(model: onnx.ModelProto, weights: WeightStore, outputs: Iterable
         return ort.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as failure:  # the runtime's exceptions have no common base of their own
         raise RefusedError(str(failure)) from failure
+
+
+CONDITION = "spa_forced_condition"
+
+
+def _force(graph: onnx.GraphProto, branch: bool) -> None:
+    """Let every If of a model take one branch."""
+    graph.initializer.append(numpy_helper.from_array(np.array(branch), CONDITION))
+    for inner in all_graphs(graph):
+        for node in inner.node:
+            if node.op_type == "If":
+                node.input[0] = CONDITION
 
 
 def run(session: ort.InferenceSession, outputs: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:

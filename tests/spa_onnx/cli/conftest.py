@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import onnx
 import pytest
 
 from tests.builders import GraphBuilder
-from tests.spa_onnx.cli.commands import run
+from tests.spa_onnx.cli.commands import run, write_model
 
 
 @pytest.fixture
@@ -14,10 +13,10 @@ def model(tmp_path: Path) -> Path:
     g = GraphBuilder()
     x = g.input("image", ("batch", 3, 8, 8))
     y = g.relu(g.conv(x, 8, 3))
-    y = g.relu(g.conv(y, 6, 3))
+    y = g.relu(g.conv(y, 12, 3))
     graph = g.model(g.gemm(g.flatten(g.global_average_pool(y)), 4))
     path = tmp_path / "model.onnx"
-    onnx.save(graph, str(path))
+    write_model(graph, path)
     return path
 
 

@@ -1,0 +1,167 @@
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tests.spa_onnx.cli.commands import leftovers, read_model, run, write_outside
+
+DIGITS = Path(__file__).parents[3] / "models" / "digits" / "digits.onnx"
+
+
+def parameters(path: Path) -> int:
+    return sum(math.prod(t.dims) for t in read_model(path).graph.initializer)
+
+
+def widths(path: Path) -> list[int]:
+    """Return the channels that the convolutions make."""
+    return [t.dims[0] for t in read_model(path).graph.initializer if len(t.dims) == 4]
+
+
+def report_of(model: Path, output: Path, *options: str) -> dict[str, Any]:
+    result = run("prune", model, "-o", output, "--json", "-", "--quiet", *options)
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def test_half_of_every_dim_goes_without_a_budget(model: Path, output: Path) -> None:
+    result = run("prune", model, "-o", output)
+    assert result.exit_code == 0, result.output
+    assert widths(output) == [4, 6]
+    checker: Any = onnx.checker  # its annotations are partial
+    checker.check_model(str(output), full_check=True)
+
+
+def test_a_ratio_is_the_share_that_goes(model: Path, output: Path) -> None:
+    assert run("prune", model, "-o", output, "--ratio", "0.25").exit_code == 0
+    assert widths(output) == [6, 9]
+
+
+@pytest.mark.parametrize(("option", "key"), [("flops", "operations"), ("params", "parameters")])
+def test_a_kept_share_is_met(model: Path, output: Path, option: str, key: str) -> None:
+    report = report_of(model, output, f"--keep-{option}", "0.5")
+    assert 0.25 < report["after"][key] / report["before"][key] <= 0.5
+    assert report["settings"]["allocation"] == "global"
+
+
+def test_passes_are_chosen_by_name(model: Path, output: Path) -> None:
+    options = ("--importance", "random", "--allocation", "uniform", "--keep-params", "0.5")
+    settings = report_of(model, output, *options)["settings"]
+    assert (settings["importance"], settings["allocation"]) == ("random", "uniform")
+
+
+def test_widths_are_aligned(model: Path, output: Path) -> None:
+    assert run("prune", model, "-o", output, "--align", "4").exit_code == 0
+    assert widths(output)[0] % 4 == 0
+
+
+def test_what_is_excluded_stays_whole(model: Path, output: Path) -> None:
+    names = [t.name for t in read_model(model).graph.initializer if len(t.dims) == 4]
+    assert run("prune", model, "-o", output, "--exclude", names[0]).exit_code == 0
+    assert widths(output) == [8, 6]
+
+
+def test_the_seed_decides_what_random_passes_keep(model: Path, output: Path) -> None:
+    def weights(seed: int) -> list[bytes]:
+        options = ("--importance", "random", "--seed", str(seed), "--no-verify")
+        assert run("prune", model, "-o", output, *options).exit_code == 0
+        tensors = read_model(output).graph.initializer
+        return [np.ascontiguousarray(numpy_helper.to_array(t)).tobytes() for t in tensors]
+
+    assert weights(1) == weights(1)
+    assert weights(1) != weights(2)
+
+
+def test_an_input_shape_is_used_in_the_proof(model: Path, output: Path) -> None:
+    report = report_of(model, output, "--input-shape", "image:5,3,8,8")
+    assert report["proof"]["shapes"] == [{"image": [5, 3, 8, 8]}]
+
+
+def test_without_verification_there_is_no_proof(model: Path, output: Path) -> None:
+    assert report_of(model, output, "--no-verify")["proof"] is None
+
+
+def test_plan_and_report_are_written(model: Path, output: Path, tmp_path: Path) -> None:
+    plan, report = tmp_path / "plan.json", tmp_path / "report.json"
+    report.write_text("old")
+    result = run("prune", model, "-o", output, "--plan-out", plan, "--json", report)
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(plan.read_text())["cuts"]) == 2
+    assert json.loads(report.read_text())["model"] == str(model)
+    assert leftovers(tmp_path) == []
+
+
+def test_the_summary_tells_sizes_proof_and_what_was_fixed(model: Path, output: Path) -> None:
+    stdout = run("prune", model, "-o", output).stdout
+    for text in (
+        "parameters",
+        "operations",
+        "file",
+        "2 of 2 prunable dims",
+        "power",
+        "graph output",
+    ):
+        assert text in stdout
+    assert str(output) in stdout
+
+
+def test_stages_are_told_on_standard_error(model: Path, output: Path) -> None:
+    result = run("prune", model, "-o", output)
+    assert [line.split()[-1] for line in result.stderr.splitlines()] == [
+        "load", "analyse", "score", "allocate", "rewrite", "write", "verify",
+    ]  # fmt: skip
+
+
+def test_quiet_prints_nothing(model: Path, output: Path) -> None:
+    assert run("prune", model, "-o", output, "--quiet").output == ""
+
+
+def test_a_printed_report_is_alone_on_standard_output(model: Path, output: Path) -> None:
+    result = run("prune", model, "-o", output, "--json", "-")
+    assert json.loads(result.stdout)["after"]["parameters"] == parameters(output)
+    assert "2 of 2 prunable dims" in result.stderr
+
+
+def test_weights_outside_the_model_file_count_as_its_size(model: Path, output: Path) -> None:
+    outside = model.with_name("outside.onnx")
+    write_outside(read_model(model), outside, "weights.bin")
+    result = run("prune", outside, "-o", output, "--no-verify")
+    assert result.exit_code == 0, result.output
+    size = sum(p.stat().st_size for p in (output, output.with_name("pruned.onnx.data")))
+    line = next(line for line in result.stdout.splitlines() if line.startswith("file"))
+    assert f"{size / 1000:.2f} kB" in line
+
+
+@pytest.mark.parametrize("option", ["-o", "--plan-out", "--json"])
+def test_weights_outside_the_model_file_are_never_overwritten(model: Path, option: str) -> None:
+    outside, weights = model.with_name("outside.onnx"), model.with_name("new.onnx.data")
+    write_outside(read_model(model), outside, weights.name)
+    before = weights.read_bytes()
+    if option == "-o":
+        result = run("prune", outside, "-o", model.with_name("new.onnx"))
+    else:
+        result = run("prune", outside, "-o", model.with_name("other.onnx"), option, weights)
+    assert result.exit_code == 2
+    assert "weights" in result.stderr
+    assert weights.read_bytes() == before
+
+
+def test_the_bundled_model_is_pruned_by_the_real_command(tmp_path: Path) -> None:
+    output, plan = tmp_path / "pruned.onnx", tmp_path / "plan.json"
+    command = [
+        sys.executable, "-m", "spa_onnx", "prune", str(DIGITS), "-o", str(output),
+        "--ratio", "0.5", "--plan-out", str(plan), "--json", "-",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["after"]["parameters"] == parameters(output) < parameters(DIGITS) / 3
+    assert report["proof"]["largest"] < 1e-4 < report["proof"]["power"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json", "pruned.onnx"]
+    assert "Traceback" not in done.stderr

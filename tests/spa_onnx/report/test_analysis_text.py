@@ -1,0 +1,57 @@
+from io import StringIO
+
+from rich.console import Console
+
+from spa_onnx.report.analysis import AnalysisReport, LaneCost, MemberReport, PrunableReport
+from spa_onnx.report.analysis_text import print_analysis
+from spa_onnx.report.report import Refusal, Sizes
+
+NAME = "encoder.layers.11.attention.self.value.projection.weight"
+REPORT = AnalysisReport(
+    "model.onnx",
+    Sizes(1000, 2000, 4000),
+    (
+        PrunableReport(
+            f"{NAME}:0#1",
+            64,
+            12,
+            (MemberReport("bias[x]", 0, "follows"), MemberReport(NAME, 0, "produces")),
+            LaneCost(0.5, 8),
+            LaneCost(0.25, 16),
+        ),
+    ),
+    (
+        Refusal(NAME, 1, 768, 500, ("Conv '/one': kernel positions",)),
+        Refusal(NAME, 2, 768, 500, (f"Conv '/{NAME}': kernel positions",)),
+    ),
+    {"Strange": 1},
+    {},
+)
+
+
+def printed(width: int) -> list[str]:
+    text = StringIO()
+    console = Console(file=text, width=width, markup=False, highlight=False)
+    print_analysis(console, REPORT, why=True)
+    return text.getvalue().splitlines()
+
+
+def test_names_are_never_broken() -> None:
+    for width in (60, 80, 200):
+        lines = printed(width)
+        assert any(f"{NAME}:0#1" in line for line in lines)
+        assert any(f"Conv '/{NAME}'" in line for line in lines)
+
+
+def test_numbers_stand_behind_the_name_where_there_is_room() -> None:
+    numbers = ["64", "12", "50.0", "%", "25.0", "%", "8", "16"]
+    assert next(k for k in printed(200) if f"{NAME}:0#1" in k).split()[1:] == numbers
+    assert numbers in [line.split() for line in printed(80)]
+
+
+def test_the_weight_that_makes_the_lanes_comes_first() -> None:
+    assert f"  {NAME}[0], bias[x][0]" in printed(200)
+
+
+def test_operators_without_a_rule_are_told() -> None:
+    assert "no rule for Strange (1 node): pruning stops there" in printed(80)
