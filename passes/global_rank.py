@@ -1,4 +1,4 @@
-"""Global ranking: the least worthy lanes of the whole model go first, with a floor for every dim."""
+"""Global ranking: the least worthy lanes of the whole model go first, down to a floor per dim."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class GlobalRank:
     def allocate(self, problem: AllocationProblem) -> NDArray[np.int64]:
         """Return the kept width of every dim.
 
-        Source: the floor follows Gupta et al., "Is Complexity Required for Neural Network Pruning?",
-        2022.
+        Source: the floor follows Gupta et al., "Is Complexity Required for Neural Network
+        Pruning?", 2022.
 
         Raises:
             BudgetError: the narrowest model is above the budget.
@@ -44,7 +44,7 @@ class GlobalRank:
         return problem.aligned(np.ones_like(problem.sizes))
 
     def _rank(self, problem: AllocationProblem, floor: float) -> NDArray[np.int64] | None:
-        """Search the smallest number of lanes, in order of worth, whose removal meets the budget."""
+        """Search the fewest lanes, in order of worth, whose removal meets the budget."""
         least = np.maximum(1, np.ceil(problem.sizes * floor)).astype(np.int64)
         owners, worths = [], []
         for k, worth in enumerate(problem.worth):

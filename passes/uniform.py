@@ -36,9 +36,12 @@ class Uniform:
 
 def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
     exact = problem.sizes * (1 - removed)
-    plain = np.clip(np.ceil(exact - 0.5), 1, problem.sizes).astype(np.int64)  # a tie removes the lane
+    plain = np.clip(np.ceil(exact - 0.5), 1, problem.sizes).astype(
+        np.int64
+    )  # a tie removes the lane
     if problem.align == 1:
         return plain
     nearest = (np.ceil(exact / problem.align - 0.5) * problem.align).astype(np.int64)
     short = problem.sizes < 2 * problem.align  # alignment would leave these whole, or nearly so
-    return np.where(short, plain, np.maximum(nearest, problem.align))
+    widths: NDArray[np.int64] = np.where(short, plain, np.maximum(nearest, problem.align))
+    return widths

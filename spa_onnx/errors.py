@@ -131,9 +131,9 @@ class ProofFailedError(SpaError):
 
     def __init__(self, tensor: str, difference: float, tolerance: float, node: str) -> None:
         super().__init__(
-            f"the pruned model differs from the masked original: tensor {tensor!r} (made by {node}) "
-            f"by {difference:.3g} of its scale, tolerance {tolerance:.3g}. Nothing was written; "
-            "this is a defect of spa-onnx, please report the model"
+            f"the pruned model differs from the masked original: tensor {tensor!r} "
+            f"(made by {node}) by {difference:.3g} of its scale, tolerance {tolerance:.3g}. "
+            "Nothing was written; this is a defect of spa-onnx, please report the model"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +64,8 @@ class PruneResult:
     def model(self) -> onnx.ModelProto:
         """Return the pruned model, read or parsed anew with every call."""
         if self._bytes is not None:
-            return onnx.ModelProto.FromString(self._bytes)
+            parsed: onnx.ModelProto = onnx.ModelProto.FromString(self._bytes)
+            return parsed
         return onnx.load(str(self.path))
 
     def save(self, path: str | Path) -> None:
@@ -93,7 +94,7 @@ class _Stages:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str) -> Generator[None]:
         if self.observer is not None:
             self.observer(name)
         start = time.perf_counter()
@@ -185,9 +186,7 @@ def analyze(
     return _analyse(normalise(load(model)), input_shapes or {}, exclude)
 
 
-def verify(
-    model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int = 0
-) -> Proof:
+def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int = 0) -> Proof:
     """Prove that ``pruned`` is what ``plan`` makes of ``model``.
 
     Raises:
@@ -319,7 +318,9 @@ def _check_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> 
             raise InputShapeError(name, given, f"the model's inputs are {', '.join(inputs)}")
         declared = declared_shape(inputs[name])
         if inputs[name].type.tensor_type.HasField("shape") and len(declared) != len(shape):
-            raise InputShapeError(name, given, f"the input has {len(declared)} axes: {list(declared)}")
+            raise InputShapeError(
+                name, given, f"the input has {len(declared)} axes: {list(declared)}"
+            )
         for n, d in zip(shape, declared, strict=False):
             if not isinstance(d, Polynomial) and d != n:
                 raise InputShapeError(name, given, f"the model fixes the shape {list(declared)}")

@@ -24,7 +24,9 @@ def installed(kind: Kind) -> dict[str, EntryPoint]:
             found[entry.name].append(entry)
     for name, entries in found.items():
         if len(entries) > 1:
-            raise DuplicatePassError(kind, name, [e.dist.name if e.dist else e.value for e in entries])
+            raise DuplicatePassError(
+                kind, name, [e.dist.name if e.dist else e.value for e in entries]
+            )
     return {name: entries[0] for name, entries in sorted(found.items())}
 
 

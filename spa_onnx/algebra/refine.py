@@ -49,7 +49,9 @@ def cut(space: Space, expr: Expr, at: Size) -> tuple[Expr, Expr]:
             return space.normal(expr[: position + 1]), space.normal(expr[position + 1 :])
         if order > 0:
             left, right = cut_term(space, term, at - passed)
-            return space.concat([expr[:position], left]), space.concat([right, expr[position + 1 :]])
+            return space.concat([expr[:position], left]), space.concat(
+                [right, expr[position + 1 :]]
+            )
         passed = end
     raise NoRefinementError(f"{at} lanes asked of {passed}")
 

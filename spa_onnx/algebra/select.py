@@ -1,4 +1,4 @@
-"""Choose lanes by constant indices, recognising regular index arrays before making a permutation."""
+"""Choose lanes by constant indices; regular index arrays are recognised before permutations."""
 
 from __future__ import annotations
 

@@ -9,8 +9,7 @@ knows) becomes a new symbol, named after its definition so that equal computatio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
-from operator import mul
+from math import prod
 
 Monomial = tuple[str, ...]
 """Symbols of one product, sorted, repeated for powers; ``()`` is the constant."""
@@ -66,7 +65,9 @@ class Polynomial:
         return 0 if other == 0 else symbol(f"({other})%({self})")
 
     def __str__(self) -> str:
-        return " + ".join("*".join([*([str(n)] if n != 1 or not m else []), *m]) for m, n in self.terms)
+        return " + ".join(
+            "*".join([*([str(n)] if n != 1 or not m else []), *m]) for m, n in self.terms
+        )
 
     __repr__ = __str__
 
@@ -100,14 +101,15 @@ def terms_of(size: Size) -> tuple[tuple[Monomial, int], ...]:
 
 def product(sizes: Iterable[Size]) -> Size:
     """Return the product; 1 for no sizes."""
-    return reduce(mul, sizes, 1)
+    return prod(sizes)
 
 
 def quotient(dividend: Size, divisor: Size) -> Size | None:
     """Return ``q`` with ``q * divisor == dividend`` for every value of the symbols, else None."""
     if isinstance(dividend, int) and isinstance(divisor, int):
         return dividend // divisor if divisor and dividend % divisor == 0 else None
-    rest, found = dividend, 0
+    rest: Size = dividend
+    found: Size = 0
     if not terms_of(divisor):
         return None
     lead, factor = terms_of(divisor)[-1]

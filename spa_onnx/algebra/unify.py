@@ -70,7 +70,7 @@ def _bind_free(space: Space, a: Expr, b: Expr) -> bool:
 
 
 def _unify_permuted(space: Space, a: Expr, b: Expr) -> bool:
-    """Solve ``perm(e) = b`` by ``e = unperm(b)``; a dim equal to its own permutation gets orbits."""
+    """Solve ``perm(e) = b`` by ``e = unperm(b)``; a dim that equals its permutation gets orbits."""
     left = sole_factor(a)
     if not isinstance(left, Permuted):
         return False
@@ -92,23 +92,19 @@ def _unify_permuted(space: Space, a: Expr, b: Expr) -> bool:
 
 def _unify_terms(space: Space, a: Term, b: Term) -> None:
     """Equate two products from the front, or where lengths do not divide, from the back."""
-    if factor_size(a[0]) == factor_size(b[0]) and len(a) > 1:
-        unify(space, (a[:1],), (b[:1],))
-        unify(space, (a[1:],), (b[1:],))
-        return
     for small, large in ((a, b), (b, a)):
-        size = factor_size(small[0])
-        if len(small) > 1 and factor_size(large[0]) % size == 0:
-            top, rest = split_factor(space, large[0], size)
-            unify(space, (small[:1],), top)
-            unify(space, (small[1:],), space.product([rest, (large[1:],)]))
+        (first, *behind), (other, *others) = small, large
+        if behind and factor_size(other) % factor_size(first) == 0:
+            top, rest = split_factor(space, other, factor_size(first))
+            unify(space, ((first,),), top)
+            unify(space, (tuple(behind),), space.product([rest, (tuple(others),)]))
             return
     for small, large in ((a, b), (b, a)):
-        size = factor_size(small[-1])
-        if len(small) > 1 and factor_size(large[-1]) % size == 0:
-            rest, bottom = split_factor(space, large[-1], factor_size(large[-1]) // size)
-            unify(space, (small[-1:],), bottom)
-            unify(space, (small[:-1],), space.product([(large[:-1],), rest]))
+        (*before, last), (*others, other) = small, large
+        if before and factor_size(other) % factor_size(last) == 0:
+            rest, bottom = split_factor(space, other, factor_size(other) // factor_size(last))
+            unify(space, ((last,),), bottom)
+            unify(space, (tuple(before),), space.product([(tuple(others),), rest]))
             return
     raise NoRefinementError(
         f"factors {[factor_size(f) for f in a]} and {[factor_size(f) for f in b]}"

@@ -93,9 +93,7 @@ class Analysis:
     fixed: tuple[FixedAxis, ...]
 
 
-def analyse(
-    graph: Graph, input_shapes: InputShapes, exclude: Iterable[str] = ()
-) -> Analysis:
+def analyse(graph: Graph, input_shapes: InputShapes, exclude: Iterable[str] = ()) -> Analysis:
     """Return what can be cut of a graph.
 
     Where channels are shuffled, both readings of a shuffle are tried and the one kept that lets
@@ -187,13 +185,17 @@ def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
         if coupling is None or not (coupling.produced or coupling.consumed):
             continue
         for name in filter(state.is_weight, node.inputs[:3]):
-            while name not in state.graph.tensors and name in makers and name not in state.generated:
+            while (
+                name not in state.graph.tensors and name in makers and name not in state.generated
+            ):
                 name = next(filter(None, makers[name].inputs), "")
             for role, exprs in (("consumes", coupling.consumed), ("produces", coupling.produced)):
                 for e in exprs:
                     for dim in dims_in(state.space.normal(e)):
                         roles.setdefault((name, dim), role)  # type: ignore[arg-type]
-    matrices = {n for n in (*state.graph.tensors, *state.generated) if len(state.axes.get(n) or ()) > 1}
+    matrices = {
+        n for n in (*state.graph.tensors, *state.generated) if len(state.axes.get(n) or ()) > 1
+    }
     return {key: role for key, role in roles.items() if key[0] in matrices}
 
 
@@ -206,7 +208,9 @@ def _excluded(
     def matches(name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in patterns)
 
-    found = {d for d, ms in members.items() if matches(d.name) or any(matches(m.tensor) for m in ms)}
+    found = {
+        d for d, ms in members.items() if matches(d.name) or any(matches(m.tensor) for m in ms)
+    }
     for node in state.graph.nodes:
         if matches(node.proto.name) or any(map(matches, node.outputs)):
             for name in (*node.inputs, *node.outputs):

@@ -1,8 +1,8 @@
 """Choose which factors of products are cut, so that a ratio never applies twice to one axis.
 
-Of ``g*i`` and ``g*o`` either the groups ``g`` go or, in every group, lanes ``i`` and ``o``. The choice
-is the set of dims, no two in one product, whose halving saves most operations; tables and biases
-do not count, or attention would always lose whole heads for the sake of its position tables.
+Of ``g*i`` and ``g*o`` either the groups ``g`` go or, in every group, lanes ``i`` and ``o``. The
+choice is the set of dims, no two in one product, whose halving saves most operations; tables and
+biases do not count, or attention would lose whole heads for the sake of its position tables.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def choose_factors(
     return chosen
 
 
-def _options(part: nx.Graph, index: Mapping[Dim, int], cost: CostPolynomial) -> list[frozenset[Dim]]:
+def _options(
+    part: nx.Graph[Dim], index: Mapping[Dim, int], cost: CostPolynomial
+) -> list[frozenset[Dim]]:
     """Return maximal sets without a conflict: all of them, or a greedy one where these are many."""
     import networkx as nx
 

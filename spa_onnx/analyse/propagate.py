@@ -57,7 +57,7 @@ class Propagation:
     permuted: dict[Node, Shuffle] = field(default_factory=dict)
 
     def axes_of(self, name: str) -> Axes | None:
-        """Return a tensor's axes in normal form; initializers get fresh dims when first asked for."""
+        """Return a tensor's axes in normal form; initializers get dims when first asked for."""
         if name not in self.axes and name in self.graph.tensors:
             dims = self.graph.tensors[name].dims
             self.axes[name] = tuple(self.space.dim(n, f"{name}:{k}") for k, n in enumerate(dims))
@@ -225,7 +225,9 @@ def _evaluate(state: Propagation, node: Node) -> bool:
     state.axes[name] = tuple(map(state.space.fixed, value.shape))
     sources = dict.fromkeys(e for n in node.inputs for e in state.sources.get(n, ()))
     if shape is not None:
-        wanted = range(*slice(node.int("start", 0), node.attributes.get("end")).indices(len(shape)))
+        wanted = range(
+            *slice(node.integer("start", 0), node.attributes.get("end")).indices(len(shape))
+        )
         sources |= dict.fromkeys((state.axes_of(node.inputs[0]) or ())[k] for k in wanted)
     state.sources[name] = tuple(e for e in sources if not is_fixed(state.space.normal(e)))
     if node.op not in ("Shape", "Size") and all(map(state.is_weight, filter(None, node.inputs))):
@@ -258,8 +260,8 @@ def _couple_branches(state: Propagation, node: Node) -> Coupling:
             results.append(_inferred_axes(state, name))
             continue
         for other in known[1:]:
-            for a, b in zip(known[0], other, strict=True):
-                equate(state.space, a, b, "results of two branches")
+            for e, f in zip(known[0], other, strict=True):
+                equate(state.space, e, f, "results of two branches")
         results.append(tuple(map(state.space.normal, known[0])))
     return Coupling(tuple(results))
 
@@ -293,5 +295,3 @@ def _refuse(state: Propagation, node: Node, why: str) -> None:
 def _inferred_axes(state: Propagation, name: str) -> Axes | None:
     shape = infer(state.graph.model).shapes.get(name)
     return None if shape is None else tuple(map(state.space.fixed, shape))
-
-

@@ -55,10 +55,10 @@ def find_shuffle(state: Propagation, first: Node) -> Shuffle | None:
         return None
     sizes = sizes_of(axes)
     try:
-        inner = target_shape(sizes, _shape(state, first), bool(first.int("allowzero", 0)))
+        inner = target_shape(sizes, _shape(state, first), bool(first.integer("allowzero", 0)))
         order = second.ints("perm", list(range(len(inner)))[::-1])
         transposed = [inner[k] for k in order]
-        final = target_shape(transposed, _shape(state, third), bool(third.int("allowzero", 0)))
+        final = target_shape(transposed, _shape(state, third), bool(third.integer("allowzero", 0)))
     except (RefusalError, IndexError):
         return None
     found = _reordered_axis(sizes, inner, order) if list(final) == list(sizes) else None

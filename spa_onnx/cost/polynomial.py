@@ -69,7 +69,7 @@ class _Lengths:
         self._space, self._index, self._nominal = space, index, nominal
 
     def of(self, expr: Expr) -> Size:
-        return sum((product(map(self._factor, t)) for t in self._space.normal(expr)), 0)  # type: ignore[return-value]
+        return sum((product(map(self._factor, t)) for t in self._space.normal(expr)), 0)
 
     def _factor(self, factor: Factor) -> Size:
         if isinstance(factor, Dim):
@@ -81,7 +81,7 @@ class _Lengths:
     def _number(self, size: Size) -> Size:
         if not isinstance(size, Polynomial):
             return size
-        return sum(n * product(self._nominal.get(name, 1) for name in m) for m, n in size.terms)  # type: ignore[return-value]
+        return sum(n * product(self._nominal.get(name, 1) for name in m) for m, n in size.terms)
 
 
 def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -> Costs:
@@ -102,7 +102,9 @@ def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -
     parameters, sizes = [], []
     for name, tensor in state.graph.tensors.items():
         axes = state.axes_of(name) if name in state.axes else None
-        elements: Size = product(map(lengths.of, axes)) if axes is not None else product(tensor.dims)
+        elements: Size = (
+            product(map(lengths.of, axes)) if axes is not None else product(tensor.dims)
+        )
         if tensor.data_type != STRING:
             sizes.append(elements * _element_bytes(byte_length(tensor), product(tensor.dims)))
         if tensor.data_type in FLOATING:
@@ -117,7 +119,7 @@ def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -
 
 STRING = 8
 FLOATING = frozenset({1, 10, 11, 16, *range(17, 24)})
-"""TensorProto types that count as parameters: float, float16, double, bfloat16, float8 and below."""
+"""TensorProto types that count as parameters: all floats down to four bits."""
 
 
 def _element_bytes(total: int, elements: Size) -> int:
@@ -126,7 +128,9 @@ def _element_bytes(total: int, elements: Size) -> int:
 
 def _compile(sizes: Iterable[Size], constant: int) -> CostPolynomial:
     """Add up sizes and lay their monomials out as arrays, padded with the constant's index."""
-    terms: tuple[tuple[Monomial, int], ...] = terms_of(polynomial(chain.from_iterable(map(terms_of, sizes))))
+    terms: tuple[tuple[Monomial, int], ...] = terms_of(
+        polynomial(chain.from_iterable(map(terms_of, sizes)))
+    )
     degree = max((len(m) for m, _ in terms), default=0)
     rows = [[*map(int, m), *[constant] * (degree - len(m))] for m, _ in terms]
     variables = np.array(rows, np.int64).reshape(len(terms), degree)

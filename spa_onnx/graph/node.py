@@ -27,9 +27,7 @@ class Node:
         outputs: tensor names.
     """
 
-    def __init__(
-        self, proto: onnx.NodeProto, version: int, index: int, scope: Scope = ()
-    ) -> None:
+    def __init__(self, proto: onnx.NodeProto, version: int, index: int, scope: Scope = ()) -> None:
         self.proto, self.index, self.scope = proto, index, scope
         standard = proto.domain in STANDARD_DOMAINS
         self.op = proto.op_type if standard else f"{proto.domain}::{proto.op_type}"
@@ -47,7 +45,7 @@ class Node:
         """Return attribute values; strings stay bytes, as ONNX stores them."""
         return {a.name: helper.get_attribute_value(a) for a in self.proto.attribute if a.type}
 
-    def int(self, name: str, default: int) -> int:
+    def integer(self, name: str, default: int) -> int:
         """Return an integer attribute."""
         return int(self.attributes.get(name, default))
 

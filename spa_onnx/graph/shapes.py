@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import onnx
@@ -30,10 +31,8 @@ def infer(model: onnx.ModelProto) -> Inferred:
 
 
 def _infer(model: onnx.ModelProto) -> Inferred:
-    try:
+    with suppress(onnx.shape_inference.InferenceError, ValueError):  # declared shapes remain
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError):
-        pass  # the declared shapes remain
     found = Inferred({}, {t.name: t.data_type for t in model.graph.initializer})
     for entry in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         tensor = entry.type.tensor_type
@@ -41,7 +40,9 @@ def _infer(model: onnx.ModelProto) -> Inferred:
             found.types[entry.name] = tensor.elem_type
         if tensor.HasField("shape"):
             found.shapes[entry.name] = tuple(
-                d.dim_value if d.HasField("dim_value") else symbol(d.dim_param or f"{entry.name}:{k}")
+                d.dim_value
+                if d.HasField("dim_value")
+                else symbol(d.dim_param or f"{entry.name}:{k}")
                 for k, d in enumerate(tensor.shape.dim)
             )
     for node in model.graph.node:  # inference has gaps; most operators keep their input's type

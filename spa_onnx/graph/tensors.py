@@ -18,7 +18,9 @@ def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                 yield from all_graphs(body)
 
 
-def scoped_graphs(graph: onnx.GraphProto, scope: Scope = ()) -> Iterator[tuple[Scope, onnx.GraphProto]]:
+def scoped_graphs(
+    graph: onnx.GraphProto, scope: Scope = ()
+) -> Iterator[tuple[Scope, onnx.GraphProto]]:
     """Yield a graph and every graph inside its control flow with the path that leads there."""
     yield scope, graph
     for index, node in enumerate(graph.node):

@@ -92,7 +92,9 @@ def _parse(data: Source, label: str, location: str) -> onnx.ModelProto:
     if data.size == 0:
         raise ModelFileError(label, "the file is empty", "Export the model again")
     try:
-        skeleton = onnx.ModelProto.FromString(strip_payloads(Scanned(data), location))
+        skeleton: onnx.ModelProto = onnx.ModelProto.FromString(
+            strip_payloads(Scanned(data), location)
+        )
     except (WireError, DecodeError, RecursionError, OSError) as failure:
         remedy = "It is truncated or no ONNX model; copy or export it again"
         raise ModelFileError(label, f"not a readable protobuf ({failure})", remedy) from failure
@@ -109,7 +111,7 @@ def _finish(
     if opset is not None and opset < MINIMUM_OPSET:
         remedy = "Convert it with onnx.version_converter or export it again"
         raise GraphError("model", f"opset {opset} is older than {MINIMUM_OPSET}", remedy)
-    foreign = set()
+    foreign: set[str] = set()
     for tensor in all_tensors(skeleton):
         if is_external(tensor):
             weights.place(tensor)

@@ -44,7 +44,7 @@ class FileSource:
 
     def read_into(self, offset: int, target: NDArray[np.uint8]) -> None:
         """Fill ``target``; the file may not have shrunk since it was opened."""
-        view, done = memoryview(target), 0
+        view, done = memoryview(target.data), 0
         while done < len(view):
             count = os.preadv(self._file.fileno(), [view[done:]], offset + done)
             if count == 0:
@@ -78,11 +78,11 @@ def chunks(source: Source, offset: int, length: int) -> Iterator[memoryview]:
     for start in range(0, length, CHUNK):
         part = scratch[: min(CHUNK, length - start)]
         source.read_into(offset + start, part)
-        yield memoryview(part)
+        yield part.data
 
 
 class Scanned:
-    """Shows a source as a sequence of bytes while its structure is walked, little of it at a time."""
+    """Shows a source as a sequence of bytes, of which little is in memory at a time."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -116,7 +116,9 @@ class WeightStore:
         """Return the path of a location, refusing every way out of the model's folder."""
         if self.folder is None:
             remedy = "Give the path of the model instead of a ModelProto"
-            raise ExternalDataError(tensor, location, "cannot be found for a model in memory", remedy)
+            raise ExternalDataError(
+                tensor, location, "cannot be found for a model in memory", remedy
+            )
         parts = (*PurePosixPath(location).parts, *PureWindowsPath(location).parts)
         folder = self.folder.resolve()
         path = (folder / location).resolve()
@@ -149,4 +151,3 @@ def byte_length(tensor: onnx.TensorProto) -> int:
     except (KeyError, ValueError, TypeError):
         problem = f"has unknown element type {tensor.data_type}"
         raise ExternalDataError(tensor.name, "", problem, "Update onnx") from None
-

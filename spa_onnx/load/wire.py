@@ -31,7 +31,6 @@ MAX_DEPTH: Final = 64
 """Nesting of messages (graphs inside control flow) beyond which a file counts as hostile."""
 
 
-
 class Buffer(Protocol):
     """What is scanned: bytes in memory or a window on a file."""
 
@@ -39,7 +38,7 @@ class Buffer(Protocol):
     @overload
     def __getitem__(self, at: int) -> int: ...
     @overload
-    def __getitem__(self, at: slice) -> bytes | memoryview: ...
+    def __getitem__(self, at: slice) -> bytes: ...
 
 
 class WireError(Exception):
@@ -141,13 +140,15 @@ Piece = bytes | tuple[str, int]
 """Literal bytes, or the key of a payload with its length."""
 
 
-def inflate(skeleton: bytes, payload_of: Callable[[bytes], tuple[bytes, str, int] | None]) -> list[Piece]:
+def inflate(
+    skeleton: bytes, payload_of: Callable[[bytes], tuple[bytes, str, int] | None]
+) -> list[Piece]:
     """Return the pieces of a file in which chosen tensors carry their data again.
 
     ``payload_of`` gets an encoded TensorProto that has external data and returns the encoded tensor
     without data, the payload's key and its length in bytes; or None to leave the tensor alone.
     """
-    return _inflate(memoryview(skeleton), 0, len(skeleton), "model", payload_of)
+    return _inflate(skeleton, 0, len(skeleton), "model", payload_of)
 
 
 def _inflate(
@@ -175,9 +176,15 @@ def _inflate(
             if found is None:
                 continue
             header, key, length = found
-            inner = [header + varint(RAW_DATA << 3 | LENGTH_DELIMITED) + varint(length), (key, length)]
+            inner = [
+                header + varint(RAW_DATA << 3 | LENGTH_DELIMITED) + varint(length),
+                (key, length),
+            ]
         total = sum(len(p) if isinstance(p, bytes) else p[1] for p in inner)
-        pieces += [bytes(data[copied:start]), varint(number << 3 | LENGTH_DELIMITED) + varint(total)]
+        pieces += [
+            bytes(data[copied:start]),
+            varint(number << 3 | LENGTH_DELIMITED) + varint(total),
+        ]
         pieces += inner
         copied = stop
     pieces.append(bytes(data[copied:end]))

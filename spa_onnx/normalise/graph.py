@@ -134,7 +134,9 @@ class _Flattened:
 
 
 def _captured(proto: onnx.NodeProto) -> set[str]:
-    bodies = Node(proto, 1, 0).bodies() if any(a.g.node or a.graphs for a in proto.attribute) else []
+    bodies = (
+        Node(proto, 1, 0).bodies() if any(a.g.node or a.graphs for a in proto.attribute) else []
+    )
     return set().union(*map(captured_names, bodies))
 
 
@@ -142,11 +144,16 @@ def _constant(proto: onnx.NodeProto) -> onnx.TensorProto | None:
     """Return a Constant node's value; None for strings and sparse tensors, which stay nodes."""
     for attribute in proto.attribute:
         if attribute.name == "value":
-            return attribute.t
+            value: onnx.TensorProto = attribute.t
+            return value
         if attribute.name in ("value_int", "value_ints"):
-            return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), np.int64))
+            return numpy_helper.from_array(
+                np.array(helper.get_attribute_value(attribute), np.int64)
+            )
         if attribute.name in ("value_float", "value_floats"):
-            return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), np.float32))
+            return numpy_helper.from_array(
+                np.array(helper.get_attribute_value(attribute), np.float32)
+            )
     return None
 
 
@@ -202,7 +209,11 @@ def _is_coincidence(tensor: onnx.TensorProto, weights: WeightStore) -> bool:
     if len(tensor.dims) == 1 and values.size < SMALL_VECTOR:
         return True
     # the ends first: a large weight is told from a constant without reading it
-    return bool(values[0] == values[-1]) and bool((values[:64] == values[0]).all()) and bool((values == values[0]).all())
+    return (
+        bool(values[0] == values[-1])
+        and bool((values[:64] == values[0]).all())
+        and bool((values == values[0]).all())
+    )
 
 
 def _check_order(graph: Graph) -> None:

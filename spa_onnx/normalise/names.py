@@ -23,7 +23,9 @@ def _made(graph: onnx.GraphProto) -> set[str]:
     return names.union(*(node.output for node in graph.node)) - {""}
 
 
-def _rename(graph: onnx.GraphProto, outer: Mapping[str, str], taken: set[str], *, top: bool) -> None:
+def _rename(
+    graph: onnx.GraphProto, outer: Mapping[str, str], taken: set[str], *, top: bool
+) -> None:
     names = dict(outer)
     if not top:
         for name in sorted(_made(graph)):

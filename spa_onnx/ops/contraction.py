@@ -37,7 +37,7 @@ def couple_gemm(operands: Operands) -> Coupling:
     x, w = operands.axes(0), operands.axes(1)
     if len(x) != 2 or len(w) != 2:
         raise RefusalError(f"operands of rank {len(x)} and {len(w)}")
-    trans_a, trans_b = operands.node.int("transA", 0), operands.node.int("transB", 0)
+    trans_a, trans_b = operands.node.integer("transA", 0), operands.node.integer("transB", 0)
     rows, inner = x[::-1] if trans_a else x
     inner_w, columns = w[::-1] if trans_b else w
     equate(operands.space, inner, inner_w, "contraction")
@@ -89,7 +89,7 @@ def couple_einsum(operands: Operands) -> Coupling:
 
 
 def _equation(operands: Operands) -> tuple[list[str], str]:
-    """Return operand and result letters, an ellipsis written out, an implicit result made explicit."""
+    """Return operand and result letters; ellipses and an implicit result are written out."""
     equation = operands.node.text("equation", "").replace(" ", "")
     left, arrow, result = equation.partition("->")
     terms = left.split(",")

@@ -19,10 +19,12 @@ from spa_onnx.ops.window import Window
 def couple_conv(operands: Operands) -> Coupling:
     """Couple channels through the groups; spatial axes stay unless the window passes them by."""
     x, w = operands.axes(0), operands.axes(1)
-    space, groups = operands.space, operands.node.int("group", 1)
+    space, groups = operands.space, operands.node.integer("group", 1)
     channels, out = size_of(x[1]), size_of(w[0])
     if channels != size_of(w[1]) * groups or not isinstance(out, int) or out % groups:
-        raise RefusalError(f"{channels} channels, weight {w[0]} x {w[1]} and {groups} groups disagree")
+        raise RefusalError(
+            f"{channels} channels, weight {w[0]} x {w[1]} and {groups} groups disagree"
+        )
     group, lanes = factor(space, x[1], [groups, size_of(w[1])])
     w_group, w_out = factor(space, w[0], [groups, out // groups])
     equate(space, w_group, group, "groups of a convolution")
@@ -31,17 +33,21 @@ def couple_conv(operands: Operands) -> Coupling:
     if operands.has(2):
         equate(space, operands.axes(2)[0], y, "bias")
     window = Window.of(operands.node, [size_of(e) for e in w[2:]])
-    spatial = _spatial(operands, x, window, [window.length(k, size_of(e)) for k, e in enumerate(x[2:])])
+    spatial = _spatial(
+        operands, x, window, [window.length(k, size_of(e)) for k, e in enumerate(x[2:])]
+    )
     return _coupling(operands, (x[0], space.normal(y), *spatial), group, lanes, w_out, w[2:])
 
 
 def couple_conv_transpose(operands: Operands) -> Coupling:
     """Couple channels through the groups, weight ``(C_in, C_out / groups, ...)``."""
     x, w = operands.axes(0), operands.axes(1)
-    space, groups = operands.space, operands.node.int("group", 1)
+    space, groups = operands.space, operands.node.integer("group", 1)
     channels = size_of(x[1])
     if channels != size_of(w[0]) or not isinstance(channels, int) or channels % groups:
-        raise RefusalError(f"{channels} channels, weight {w[0]} x {w[1]} and {groups} groups disagree")
+        raise RefusalError(
+            f"{channels} channels, weight {w[0]} x {w[1]} and {groups} groups disagree"
+        )
     group, lanes = factor(space, x[1], [groups, channels // groups])
     w_group, w_lanes = factor(space, w[0], [groups, channels // groups])
     equate(space, w_group, group, "groups of a convolution")
@@ -51,7 +57,8 @@ def couple_conv_transpose(operands: Operands) -> Coupling:
         equate(space, operands.axes(2)[0], y, "bias")
     window = Window.of(operands.node, [size_of(e) for e in w[2:]])
     extra = operands.node.ints("output_padding", [0] * len(window.kernel))
-    lengths = operands.node.ints("output_shape") or [
+    asked: list[Size] = [*operands.node.ints("output_shape")]
+    lengths = asked or [
         window.transposed_length(k, size_of(e), extra[k]) for k, e in enumerate(x[2:])
     ]
     spatial = _spatial(operands, x, None, lengths[-len(window.kernel) :])
@@ -74,7 +81,7 @@ def _spatial(operands: Operands, x: Axes, window: Window | None, lengths: list[S
 def _coupling(
     operands: Operands, y: Axes, group: Expr, lanes: Expr, out: Expr, kernel: Axes
 ) -> Coupling:
-    groups = operands.node.int("group", 1)
+    groups = operands.node.integer("group", 1)
 
     def resize(kept: Lanes) -> Resized:
         length = kept.length(group)

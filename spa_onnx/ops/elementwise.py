@@ -33,7 +33,7 @@ def couple_per_axis(operands: Operands) -> Coupling:
             continue
         scale = operands.axes(k)
         if len(scale) == 1 and axes:
-            axis = operands.node.int("axis", 1) % len(axes)
+            axis = operands.node.integer("axis", 1) % len(axes)
             equate(operands.space, axes[axis], scale[0], "scale of every lane")
         elif len(scale) > 1:
             operands.space.fix_all((*axes, *scale), "quantised in blocks")
@@ -41,14 +41,14 @@ def couple_per_axis(operands: Operands) -> Coupling:
 
 
 BROADCASTING = (
-    "Add Sub Mul Div Pow Mod Min Max Sum Mean And Or Xor Not Equal Greater Less GreaterOrEqual "
-    "LessOrEqual Where BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot PRelu"
+    "Add Sub Mul Div Pow Mod Min Max Sum Mean And Or Xor Not Equal Greater Less "
+    "GreaterOrEqual LessOrEqual Where BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot PRelu"
 )
 ALONE = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh Cast Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid "
-    "HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Reciprocal Relu Round Selu Shrink Sigmoid "
-    "Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu Clip Dropout CastLike "
-    "com.microsoft::QuickGelu com.microsoft::Gelu"
+    "Abs Acos Acosh Asin Asinh Atan Atanh Cast Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu "
+    "HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Reciprocal Relu Round "
+    "Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh "
+    "ThresholdedRelu Clip Dropout CastLike com.microsoft::QuickGelu com.microsoft::Gelu"
 )
 RULES = (
     *(OpRule(op, couple_all) for op in BROADCASTING.split()),

@@ -15,7 +15,7 @@ def couple_expand(operands: Operands) -> Coupling:
     x, asked = operands.axes(0), operands.sizes(1)
     rank = max(len(x), len(asked))
     aligned = (*(ONE for _ in range(rank - len(x))), *x)
-    wanted: list[Size] = [1] * (rank - len(asked)) + asked
+    wanted: list[Size] = [*(1 for _ in range(rank - len(asked))), *asked]
     fresh = operands.space.dim
     y: list[Expr] = [
         fresh(n, f"expanded by {operands.node.label}") if size_of(e) == 1 else e

@@ -156,7 +156,7 @@ def couple_gather_nd(operands: Operands) -> Coupling:
     depth = size_of(indices[-1])
     if not isinstance(depth, int):
         raise RefusalError("indices of unknown depth")
-    leading = operands.node.int("batch_dims", 0) + depth
+    leading = operands.node.integer("batch_dims", 0) + depth
     operands.space.fix_all(x[:leading], "indexed at run time")
     operands.space.fix_all(indices, "indices")
     return Coupling(((*map(operands.space.normal, indices[:-1]), *x[leading:]),))
@@ -195,7 +195,7 @@ def couple_roi_align(operands: Operands) -> Coupling:
     for k in (1, 2):
         operands.space.fix_all(operands.axes(k), "regions")
     operands.space.fix_all((x[0], *x[2:]), "sampled at run time")
-    height, width = (operands.node.int(f"output_{side}", 1) for side in ("height", "width"))
+    height, width = (operands.node.integer(f"output_{side}", 1) for side in ("height", "width"))
     fixed = operands.space.fixed
     return Coupling(((fixed(size_of(regions[0])), x[1], fixed(height), fixed(width)),))
 

@@ -26,7 +26,7 @@ from spa_onnx.ops.rule import (
 def couple_batch_norm(operands: Operands) -> Coupling:
     """Equate the channel axis with scale, bias, mean and variance."""
     x = operands.axes(0)
-    if operands.node.int("training_mode", 0) or not operands.node.int("spatial", 1):
+    if operands.node.integer("training_mode", 0) or not operands.node.integer("spatial", 1):
         raise RefusalError("statistics are computed at run time")
     for k in range(1, 5):
         equate(operands.space, x[1], operands.axes(k)[0], "scale and statistics")
@@ -62,7 +62,7 @@ def couple_group_norm(operands: Operands) -> Coupling:
     Version 18 scales groups, version 21 channels.
     """
     x, space = operands.axes(0), operands.space
-    groups, channels = operands.node.int("num_groups", 1), size_of(x[1])
+    groups, channels = operands.node.integer("num_groups", 1), size_of(x[1])
     if channels % groups != 0:
         raise RefusalError(f"{channels} channels in {groups} groups")
     group, inside = factor(space, x[1], [groups, channels // groups])

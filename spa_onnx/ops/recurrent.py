@@ -20,7 +20,7 @@ def couple_recurrent(operands: Operands, gates: int) -> Coupling:
     """Couple input, hidden and gate axes; directions and sequence lengths are fixed."""
     space = operands.space
     x, w, r = (operands.axes(k) for k in range(3))
-    if operands.node.int("layout", 0):
+    if operands.node.integer("layout", 0):
         raise RefusalError("batch-first layout")
     if "activations" in operands.node.attributes and operands.node.attributes.get("clip"):
         raise RefusalError("clipped custom activations")
@@ -63,5 +63,6 @@ def _equate_parameters(operands: Operands, gates: int) -> None:
 
 
 RULES = tuple(
-    OpRule(op, partial(couple_recurrent, gates=gates)) for op, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1))
+    OpRule(op, partial(couple_recurrent, gates=gates))
+    for op, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1))
 )

@@ -40,7 +40,7 @@ def reduced_axes(operands: Operands) -> list[int] | None:
     else:
         named = operands.node.ints("axes")
     if not named:
-        return None if operands.node.int("noop_with_empty_axes", 0) else list(range(rank))
+        return None if operands.node.integer("noop_with_empty_axes", 0) else list(range(rank))
     return sorted(normalised(axis, rank) for axis in named)
 
 
@@ -49,7 +49,7 @@ def couple_reduce(operands: Operands) -> Coupling:
     x, axes = operands.axes(0), reduced_axes(operands)
     if axes is None:
         return Coupling((x,))
-    keep = operands.node.int("keepdims", 1)
+    keep = operands.node.integer("keepdims", 1)
     y = tuple(ONE if k in axes else e for k, e in enumerate(x) if k not in axes or keep)
     return Coupling((y,), (Mixed(0, tuple(axes), REDUCTIONS[operands.node.op]),))
 
@@ -67,7 +67,7 @@ def couple_arg(operands: Operands) -> Coupling:
     """Fix the searched axis: its lane numbers are the result."""
     x, axis = operands.axes(0), axis_of(operands, 0, 0)
     operands.space.fix(x[axis], "its positions are the result")
-    keep = operands.node.int("keepdims", 1)
+    keep = operands.node.integer("keepdims", 1)
     return Coupling((tuple(ONE if k == axis else e for k, e in enumerate(x) if k != axis or keep),))
 
 
@@ -75,7 +75,7 @@ def couple_top_k(operands: Operands) -> Coupling:
     """Fix the sorted axis: its lane numbers are the result."""
     x, axis = operands.axes(0), axis_of(operands, 0, -1)
     operands.space.fix(x[axis], "sorted, its positions are the result")
-    count = operands.sizes(1)[0] if operands.has(1) else operands.node.int("k", 1)
+    count = operands.sizes(1)[0] if operands.has(1) else operands.node.integer("k", 1)
     y: Axes = replaced(x, {axis: operands.space.fixed(count)})
     return Coupling((y, y))
 

@@ -56,7 +56,9 @@ def _lengths(operands: Operands, x: Axes, named: list[int]) -> tuple[list[Size],
         if inferred is None:
             raise RefusalError("the scale is computed at run time")
         return [inferred[axis] for axis in named], False
-    return [_scaled(size_of(x[a]), float(s)) for a, s in zip(named, scales.tolist(), strict=True)], False
+    return [
+        _scaled(size_of(x[a]), float(s)) for a, s in zip(named, scales.tolist(), strict=True)
+    ], False
 
 
 def _scaled(size: Size, scale: float) -> Size:
@@ -67,7 +69,7 @@ def _scaled(size: Size, scale: float) -> Size:
 
 def couple_depth_to_space(operands: Operands) -> Coupling:
     """Move a factor of the channels to the positions: ``C = b*b*c`` (DCR) or ``c*b*b`` (CRD)."""
-    x, block = operands.axes(0), operands.node.int("blocksize", 1)
+    x, block = operands.axes(0), operands.node.integer("blocksize", 1)
     channels = size_of(x[1])
     if channels % (block * block) != 0:
         raise RefusalError(f"{channels} channels in blocks of {block} x {block}")
@@ -83,7 +85,7 @@ def couple_depth_to_space(operands: Operands) -> Coupling:
 
 def couple_space_to_depth(operands: Operands) -> Coupling:
     """Move positions to the channels: ``C' = b*b*C``."""
-    x, block = operands.axes(0), operands.node.int("blocksize", 1)
+    x, block = operands.axes(0), operands.node.integer("blocksize", 1)
     operands.space.fix_all(x[2:], "positions become channels")
     depth = operands.space.product([operands.space.fixed(block * block), x[1]])
     spatial = {k: operands.space.fixed(size_of(e) // block) for k, e in enumerate(x) if k > 1}

@@ -22,6 +22,7 @@ from spa_onnx.ops.rule import (
     RefusalError,
     Resized,
     normalised,
+    static,
 )
 
 
@@ -29,7 +30,7 @@ def couple_reshape(operands: Operands) -> Coupling:
     """Factor the input's axes into the asked shape; all its numbers are recomputed."""
     x = operands.axes(0)
     asked = operands.sizes(1)
-    shape = target_shape(sizes_of(x), asked, bool(operands.node.int("allowzero", 0)))
+    shape = target_shape(sizes_of(x), asked, bool(operands.node.integer("allowzero", 0)))
     y = regroup(operands.space, x, shape)
 
     def resize(kept: Lanes) -> Resized:
@@ -53,7 +54,9 @@ def target_shape(given: Sequence[Size], asked: Sequence[Size], allow_zero: bool)
     Raises:
         RefusalError: the shapes hold different numbers of elements.
     """
-    shape = [given[k] if n == 0 and not allow_zero and k < len(given) else n for k, n in enumerate(asked)]
+    shape = [
+        given[k] if n == 0 and not allow_zero and k < len(given) else n for k, n in enumerate(asked)
+    ]
     total = product(given)
     if -1 in shape:
         rest = product(n for n in shape if n != -1)
@@ -111,7 +114,7 @@ def _smaller(have: Size, need: Size) -> bool:
 def couple_flatten(operands: Operands) -> Coupling:
     """Multiply the axes before and from ``axis``."""
     x = operands.axes(0)
-    axis = operands.node.int("axis", 1)
+    axis = operands.node.integer("axis", 1)
     axis += len(x) if axis < 0 else 0
     space = operands.space
     return Coupling(((space.product(x[:axis]), space.product(x[axis:])),))
@@ -120,12 +123,12 @@ def couple_flatten(operands: Operands) -> Coupling:
 def named_axes(operands: Operands) -> list[int] | None:
     """Return the axes attribute or second input; None if neither is given."""
     if operands.has(1):
-        return [int(n) for n in operands.sizes(1)]  # type: ignore[arg-type]
+        return static(operands.sizes(1))
     return operands.node.ints("axes") or None
 
 
 def couple_squeeze(operands: Operands) -> Coupling:
-    """Drop axes of length one; without a list the axes are written out, for others may become one."""
+    """Drop axes of length one; a missing list is written out where others become one."""
     x, named = operands.axes(0), named_axes(operands)
     if named is not None:
         gone = {normalised(a, len(x)) for a in named}

@@ -6,13 +6,13 @@ the algebra, and names what it mixes. It does not walk the graph and knows no pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from spa_onnx.algebra.expression import Axes, Expr
-from spa_onnx.algebra.size import Size
+from spa_onnx.algebra.size import Polynomial, Size
 from spa_onnx.algebra.space import Space
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def axis_of(operands: Operands, position: int, default: int, name: str = "axis")
     Raises:
         RefusalError: the rank is unknown or the axis outside of it.
     """
-    return normalised(operands.node.int(name, default), len(operands.axes(position)))
+    return normalised(operands.node.integer(name, default), len(operands.axes(position)))
 
 
 def normalised(axis: int, rank: int) -> int:
@@ -173,6 +173,18 @@ def normalised(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise RefusalError(f"axis {axis} of a tensor of rank {rank}")
     return axis % rank
+
+
+def static(sizes: Iterable[Size]) -> list[int]:
+    """Return sizes that must not be symbolic.
+
+    Raises:
+        RefusalError: one depends on a dynamic axis.
+    """
+    numbers = list(sizes)
+    if any(isinstance(n, Polynomial) for n in numbers):
+        raise RefusalError("axes, steps or pads depend on a dynamic axis")
+    return [n for n in numbers if isinstance(n, int)]
 
 
 def replaced(axes: Axes, changes: Mapping[int, Expr]) -> Axes:

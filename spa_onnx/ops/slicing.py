@@ -22,6 +22,7 @@ from spa_onnx.ops.rule import (
     Resized,
     normalised,
     replaced,
+    static,
 )
 
 END = 2**31 - 1
@@ -64,8 +65,7 @@ def couple_slice(operands: Operands) -> Coupling:
         starts, ends = [a for a, _ in new], [b for _, b in new]
         if operands.node.version >= 10:
             return Resized(inputs={1: starts, 2: ends})
-        numbers = lambda values: [int(v) for v in values if isinstance(v, int)]  # noqa: E731
-        return Resized({"starts": numbers(starts), "ends": numbers(ends)})
+        return Resized({"starts": static(starts), "ends": static(ends)})
 
     return Coupling((tuple(map(operands.space.normal, y)),), resize=resize)
 
@@ -96,10 +96,7 @@ def _bounds(operands: Operands, rank: int) -> tuple[list[Size], list[Size], list
 def _integers(operands: Operands, position: int) -> list[int] | None:
     if not operands.has(position):
         return None
-    values = operands.sizes(position)
-    if any(isinstance(v, Polynomial) for v in values):
-        raise RefusalError("axes or steps are computed at run time")
-    return [int(v) for v in values]  # type: ignore[arg-type]
+    return static(operands.sizes(position))
 
 
 def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: int) -> Span:
@@ -121,7 +118,12 @@ def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: 
         return Span(axis, start, end, step, e, inside, before, inside)
     if step == -1 and length == size and isinstance(size, int):
         return Span(axis, start, end, step, e, space.permuted(e, np.arange(size)[::-1]))
-    if isinstance(size, int) and isinstance(first, int) and size % step == 0 and length == size // step:
+    if (
+        isinstance(size, int)
+        and isinstance(first, int)
+        and size % step == 0
+        and length == size // step
+    ):
         whole, chosen = factor(space, e, [size // step, step])
         space.fix(chosen, "one of a few lanes is chosen")
         return Span(axis, int(first), end, step, e, whole)
@@ -207,9 +209,9 @@ def couple_pad(operands: Operands) -> Coupling:
             if side is not None:
                 new[axis], new[axis + len(x)] = (kept.length(e) for e in side)
         if operands.node.version < 11:
-            return Resized({"pads": [int(n) for n in new]})  # type: ignore[call-overload]
+            return Resized({"pads": static(new)})
         if operands.has(3):
-            named = [normalised(int(a), len(x)) for a in operands.sizes(3)]  # type: ignore[arg-type]
+            named = [normalised(a, len(x)) for a in static(operands.sizes(3))]
             new = [new[a] for a in named] + [new[a + len(x)] for a in named]
         return Resized(inputs={1: new})
 
@@ -223,8 +225,8 @@ def _pads(operands: Operands) -> list[Size]:
     else:
         pads = operands.sizes(1)
     if operands.has(3):
-        named = [normalised(int(a), rank) for a in operands.sizes(3)]  # type: ignore[arg-type]
-        full: list[Size] = [0] * 2 * rank
+        named = [normalised(a, rank) for a in static(operands.sizes(3))]
+        full: list[Size] = [0 for _ in range(2 * rank)]
         for k, axis in enumerate(named):
             full[axis], full[axis + rank] = pads[k], pads[k + len(named)]
         pads = full

@@ -29,7 +29,9 @@ class UnknownValueError(Exception):
     """The value cannot be told before run time."""
 
 
-def evaluate(node: Node, values: Sequence[Value | None], shape: Sequence[Size] | None) -> Value | None:
+def evaluate(
+    node: Node, values: Sequence[Value | None], shape: Sequence[Size] | None
+) -> Value | None:
     """Return the node's first output, or None where it cannot be told.
 
     Args:
@@ -48,7 +50,15 @@ def evaluate(node: Node, values: Sequence[Value | None], shape: Sequence[Size] |
     try:
         with np.errstate(all="ignore"):
             result = function(node, list(values))
-    except (UnknownValueError, ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError):
+    except (
+        UnknownValueError,
+        ValueError,
+        IndexError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        ZeroDivisionError,
+    ):
         return None  # whatever is wrong with it, ONNX Runtime will say it better
     return tidy(np.asarray(result)) if np.size(result) <= LARGEST else None
 
@@ -76,7 +86,7 @@ def _shape(node: Node, shape: Sequence[Size]) -> Value:
     if node.op == "Size":
         return tidy(np.array(product(shape), object))
     end = node.attributes.get("end")
-    return vector(list(shape)[node.int("start", 0) : None if end is None else int(end)])
+    return vector(list(shape)[node.integer("start", 0) : None if end is None else int(end)])
 
 
 def _numbers(value: Value | None) -> list[int]:
@@ -91,8 +101,8 @@ def _axes(node: Node, values: Sequence[Value | None], position: int = 1) -> list
     return node.ints("axes") or None
 
 
-def _cast(node: Node, values: list[Any]) -> Value:
-    dtype = helper.tensor_dtype_to_np_dtype(node.int("to", 1))
+def _cast(node: Node, values: list[Any]) -> Any:
+    dtype = helper.tensor_dtype_to_np_dtype(node.integer("to", 1))
     if is_symbolic(values[0]):
         if dtype.kind not in "iu":
             raise UnknownValueError
@@ -100,7 +110,7 @@ def _cast(node: Node, values: list[Any]) -> Value:
     return values[0].astype(dtype)
 
 
-def _slice(node: Node, values: list[Any]) -> Value:
+def _slice(node: Node, values: list[Any]) -> Any:
     data = values[0]
     if node.version < 10:
         starts, ends = node.ints("starts"), node.ints("ends")
@@ -108,7 +118,9 @@ def _slice(node: Node, values: list[Any]) -> Value:
     else:
         starts, ends = _numbers(values[1]), _numbers(values[2])
         axes = _axes(node, values, 3) or list(range(len(starts)))
-        steps = _numbers(values[4]) if len(values) > 4 and values[4] is not None else [1] * len(starts)
+        steps = (
+            _numbers(values[4]) if len(values) > 4 and values[4] is not None else [1] * len(starts)
+        )
     index = [slice(None)] * data.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         stop = None if step < 0 and end < -data.shape[axis] else end
@@ -116,7 +128,7 @@ def _slice(node: Node, values: list[Any]) -> Value:
     return data[tuple(index)]
 
 
-def _reshape(_: Node, values: list[Any]) -> Value:
+def _reshape(_: Node, values: list[Any]) -> Any:
     data = values[0]
     shape = [data.shape[k] if n == 0 else n for k, n in enumerate(_numbers(values[1]))]
     return data.reshape(shape)
@@ -155,23 +167,25 @@ def _range(_: Node, values: list[Any]) -> Value:
     return np.arange(start, limit, step).astype(values[0].dtype)
 
 
-def _reduce(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Value]:
+def _reduce(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Any]:
     def run(node: Node, values: list[Any]) -> Value:
         axes = _axes(node, values)
         where = None if axes is None else tuple(axes)
-        return np.asarray(function(values[0], axis=where, keepdims=bool(node.int("keepdims", 1))))
+        return np.asarray(
+            function(values[0], axis=where, keepdims=bool(node.integer("keepdims", 1)))
+        )
 
     return run
 
 
-def _divide(_: Node, values: list[Any]) -> Value:
+def _divide(_: Node, values: list[Any]) -> Any:
     a, b = values
     if a.dtype.kind in "iuO" and b.dtype.kind in "iuO":
         return a // b
     return (a / b).astype(a.dtype)
 
 
-def _compared(accept: Callable[[int], bool]) -> Callable[[Node, list[Any]], Value]:
+def _compared(accept: Callable[[int], bool]) -> Callable[[Node, list[Any]], Any]:
     def one(a: Any, b: Any) -> bool:
         order = compare(a, b)
         if order is None:
@@ -181,13 +195,17 @@ def _compared(accept: Callable[[int], bool]) -> Callable[[Node, list[Any]], Valu
     def run(_: Node, values: list[Any]) -> Value:
         a, b = np.broadcast_arrays(*values)
         if is_symbolic(a) or is_symbolic(b):
-            return np.array([one(p, q) for p, q in zip(a.flat, b.flat, strict=True)], bool).reshape(a.shape)
-        return np.asarray([accept(int(n)) for n in np.sign(np.subtract(a, b, dtype=np.float64)).flat]).reshape(a.shape)
+            return np.array([one(p, q) for p, q in zip(a.flat, b.flat, strict=True)], bool).reshape(
+                a.shape
+            )
+        return np.asarray(
+            [accept(int(n)) for n in np.sign(np.subtract(a, b, dtype=np.float64)).flat]
+        ).reshape(a.shape)
 
     return run
 
 
-def _extreme(sign: int) -> Callable[[Node, list[Any]], Value]:
+def _extreme(sign: int) -> Callable[[Node, list[Any]], Any]:
     def one(a: Any, b: Any) -> Any:
         order = compare(a, b)
         if order is None:
@@ -206,10 +224,10 @@ def _extreme(sign: int) -> Callable[[Node, list[Any]], Value]:
     return run
 
 
-def _plain(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Value]:
+def _plain(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Any]:
     """Wrap a numpy function that must not see symbols, keeping the first operand's type."""
 
-    def run(_: Node, values: list[Any]) -> Value:
+    def run(_: Node, values: list[Any]) -> Any:
         if any(map(is_symbolic, values)):
             raise UnknownValueError
         result = np.asarray(function(*values))
@@ -218,7 +236,7 @@ def _plain(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Value]:
     return run
 
 
-def _arithmetic(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Value]:
+def _arithmetic(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Any]:
     def run(_: Node, values: list[Any]) -> Value:
         result = np.asarray(function(*values))
         return result if result.dtype == object else result.astype(values[0].dtype)
@@ -226,11 +244,13 @@ def _arithmetic(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Val
     return run
 
 
-FUNCTIONS: dict[str, Callable[[Node, list[Any]], Value]] = {
+FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Cast": _cast,
     "Identity": lambda _, v: v[0],
-    "Concat": lambda n, v: np.concatenate(v, n.int("axis", 0)),
-    "Gather": lambda n, v: np.take(v[0], np.array(_numbers(v[1])).reshape(v[1].shape), n.int("axis", 0)),
+    "Concat": lambda n, v: np.concatenate(v, n.integer("axis", 0)),
+    "Gather": lambda n, v: np.take(
+        v[0], np.array(_numbers(v[1])).reshape(v[1].shape), n.integer("axis", 0)
+    ),
     "Slice": _slice,
     "Reshape": _reshape,
     "Squeeze": _squeeze,

@@ -33,7 +33,7 @@ class Window:
             dilations=tuple(node.ints("dilations", [1] * rank)),
             pads=tuple(node.ints("pads", [0] * 2 * rank)),
             auto_pad=node.text("auto_pad", "NOTSET"),
-            ceil=bool(node.int("ceil_mode", 0)),
+            ceil=bool(node.integer("ceil_mode", 0)),
         )
 
     def is_pointwise(self, k: int) -> bool:

@@ -84,7 +84,7 @@ class KeptLanes:
 
     def length(self, expr: Expr) -> Size:
         """Return the new length of an axis."""
-        return sum((product(map(self._factor_length, t)) for t in self.space.normal(expr)), 0)  # type: ignore[return-value]
+        return sum((product(map(self._factor_length, t)) for t in self.space.normal(expr)), 0)
 
     def _factor_length(self, factor: Factor) -> Size:
         if isinstance(factor, Fixed):
@@ -133,7 +133,9 @@ class KeptLanes:
     ) -> tuple[Array, IntArray]:
         """Take from axis ``k`` what stays in each row; the rows lie on another axis."""
         axis = resolved[k]
-        j, other = next((i, a) for i, a in enumerate(resolved) if a and i != k and (rows, 0) in a.lanes)
+        j, other = next(
+            (i, a) for i, a in enumerate(resolved) if a and i != k and (rows, 0) in a.lanes
+        )
         row = other.lanes[rows, 0][places[j]]
         stays = np.ones((len(row), len(places[k])), bool)
         for ragged in axis.ragged if axis else ():
@@ -162,7 +164,9 @@ class KeptLanes:
             shape[k] = len(axis.mask)
             result = result & axis.mask.reshape(shape)
             for ragged in axis.ragged:
-                j = next(i for i in range(len(axes)) if i != k and self._holds(axes[i], ragged.rows))
+                j = next(
+                    i for i in range(len(axes)) if i != k and self._holds(axes[i], ragged.rows)
+                )
                 row = self._axis(axes[j]).lanes[ragged.rows, 0]
                 stays = np.where(ragged.lanes < 0, True, ragged.kept[row][:, ragged.lanes])
                 shape = [1] * len(axes)

@@ -79,7 +79,9 @@ class Plan:
         try:
             content = json.loads(text)
             if content["format"] != FORMAT:
-                raise PlanError(source, f"has format {content['format']}, this version reads {FORMAT}")
+                raise PlanError(
+                    source, f"has format {content['format']}, this version reads {FORMAT}"
+                )
             cuts = tuple(
                 Cut(
                     str(c["dim"]),
@@ -116,11 +118,15 @@ def _kept(cut: Cut, rows: Dim | None, analysis: Analysis, source: str) -> Kept:
     counts = {len(k) for k in cut.keep}
     expected = 1 if cut.rows is None or rows is None else rows.size
     if len(counts) != 1 or 0 in counts or len(cut.keep) != expected:
-        raise PlanError(source, f"keeps no equal, non-empty set of lanes in the rows of {cut.name!r}")
+        raise PlanError(
+            source, f"keeps no equal, non-empty set of lanes in the rows of {cut.name!r}"
+        )
     mask: BoolArray = np.zeros((expected, cut.size), bool)
     for row, lanes in enumerate(cut.keep):
         mask[row, list(lanes)] = True
-    labels = analysis.propagation.space.orbits(next(d.dim for d in analysis.dims if d.name == cut.name))
+    labels = analysis.propagation.space.orbits(
+        next(d.dim for d in analysis.dims if d.name == cut.name)
+    )
     if labels is not None and not (mask[0] == mask[0][labels]).all():
         raise PlanError(source, f"separates lanes of {cut.name!r} that are coupled")
     if cut.rows is None:

@@ -32,14 +32,18 @@ def make_report(
 ) -> PruneReport:
     """Return the report of a finished run."""
     before = np.array([d.dim.size for d in analysis.dims], np.int64)
-    after = np.array([kept[d.dim].count if d.dim in kept else d.dim.size for d in analysis.dims], np.int64)
+    after = np.array(
+        [kept[d.dim].count if d.dim in kept else d.dim.size for d in analysis.dims], np.int64
+    )
     return PruneReport(
         model=loaded.label,
         before=sizes_at(cost, before),
         after=sizes_at(cost, after),
         dims=dim_reports(analysis, after),
         refusals=refusals(analysis),
-        unknown_operators={op: len(nodes) for op, nodes in analysis.propagation.unknown_ops.items()},
+        unknown_operators={
+            op: len(nodes) for op, nodes in analysis.propagation.unknown_ops.items()
+        },
         proof=proof,
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
@@ -51,7 +55,9 @@ def make_report(
 def sizes_at(cost: Costs, widths: IntArray) -> Sizes:
     """Return what a model of these widths costs."""
     return Sizes(
-        round(cost.parameters.at(widths)), round(cost.operations.at(widths)), round(cost.bytes.at(widths))
+        round(cost.parameters.at(widths)),
+        round(cost.operations.at(widths)),
+        round(cost.bytes.at(widths)),
     )
 
 
@@ -86,7 +92,12 @@ def _notes(rewritten: Rewritten, plan: Plan, proof: Proof | None) -> tuple[str, 
     if proof is None:
         notes.append("the result was not proved (--no-verify)")
     elif proof.power < NO_POWER:
-        notes.append("the proof has no power here: the removed lanes do not change any compared tensor")
+        notes.append(
+            "the proof has no power here: the removed lanes do not change any compared tensor"
+        )
     if proof is not None:
-        notes += [f"output {name!r} was not compared: it lies behind {op}" for name, op in proof.skipped.items()]
+        notes += [
+            f"output {name!r} was not compared: it lies behind {op}"
+            for name, op in proof.skipped.items()
+        ]
     return tuple(notes)

@@ -73,7 +73,9 @@ def _slice_tensors(
             payloads[name] = payload
         if name in constants:
             del constants[name].attribute[:]
-            constants[name].attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(tensor)
+            constants[name].attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(
+                tensor
+            )
         else:
             editor.replace_initializer(name, tensor)
     return payloads
@@ -106,7 +108,13 @@ def _content(tensor: onnx.TensorProto, graph: Graph) -> tuple[object, ...]:
     if is_external(tensor):
         array = graph.array(tensor.name).reshape(-1)
         data = array[:1].tobytes() if bool((array == array[:1]).all()) else tensor.name.encode()
-    return tuple(tensor.dims), tensor.data_type, data, tuple(tensor.float_data), tuple(tensor.int64_data)
+    return (
+        tuple(tensor.dims),
+        tensor.data_type,
+        data,
+        tuple(tensor.float_data),
+        tuple(tensor.int64_data),
+    )
 
 
 def _update_shapes(analysis: Analysis, lanes: KeptLanes, graph: onnx.GraphProto) -> None:
@@ -164,7 +172,9 @@ class _SizeRewriter:
                 if number != node.attributes.get(name, number):
                     self._editor.set_attribute(node, name, number)
             for position, entries in resized.inputs.items():
-                wanted[position] = entries if isinstance(entries, np.ndarray) else vector(list(entries))
+                wanted[position] = (
+                    entries if isinstance(entries, np.ndarray) else vector(list(entries))
+                )
         for position, name in enumerate(node.inputs):
             if name in self._values and position not in wanted:
                 wanted[position] = self._state.values[name]
@@ -221,7 +231,9 @@ class _SizeRewriter:
             raise InternalError(f"{node.label}: its run-time shape cannot be corrected")
         name = node.inputs[position]
         made = f"{node.outputs[0]}/shape"
-        ratios = [_ratio(now[k], entries[k], node) if k in wrong else (1, 1) for k in range(len(now))]
+        ratios = [
+            _ratio(now[k], entries[k], node) if k in wrong else (1, 1) for k in range(len(now))
+        ]
         for op, numbers in (("Mul", [r[0] for r in ratios]), ("Div", [r[1] for r in ratios])):
             if any(n != 1 for n in numbers):
                 by = self._editor.add_constant(f"{made}/{op.lower()}", np.array(numbers, np.int64))
@@ -245,5 +257,8 @@ def _ratio(now: Size, wanted: Size, node: Node) -> tuple[int, int]:
 def _same(a: Value | None, b: Value | None) -> bool:
     if a is None or b is None or a.shape != b.shape:
         return False
-    return bool(np.array_equal(a, b)) if a.dtype != object and b.dtype != object else list(a.flat) == list(b.flat)
-
+    return (
+        bool(np.array_equal(a, b))
+        if a.dtype != object and b.dtype != object
+        else list(a.flat) == list(b.flat)
+    )

@@ -30,13 +30,15 @@ class GraphEditor:
         self._initializers = {t.name: t for g in self.graphs.values() for t in g.initializer}
         self._inserted: list[tuple[Node, onnx.NodeProto]] = []
         self._live_before = {
-            scope: live_nodes(g.node, {v.name for v in g.output}) for scope, g in self.graphs.items()
+            scope: live_nodes(g.node, {v.name for v in g.output})
+            for scope, g in self.graphs.items()
         }
         self._used_before = {n for n in self._uses if self._uses[n]}
 
     def proto(self, node: Node) -> onnx.NodeProto:
         """Return the message of a node in the model that is edited."""
-        return self.graphs[node.scope].node[node.index]
+        found: onnx.NodeProto = self.graphs[node.scope].node[node.index]
+        return found
 
     def unique(self, name: str) -> str:
         """Return a name that no tensor has yet."""

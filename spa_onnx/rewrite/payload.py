@@ -45,7 +45,7 @@ class SlicedTensor:
     length: int
 
     def chunks(self) -> Iterator[memoryview]:
-        """Read, slice and yield the tensor, block by block of its first axis where rows are even."""
+        """Read, slice and yield the tensor, where rows are even block by block of its first axis."""
         tensor = self.graph.tensors[self.name]
         if tensor.data_type in PACKED_TYPES:
             array = self.lanes.slice(self.graph.array(self.name), self.axes)
@@ -72,7 +72,7 @@ class SlicedTensor:
 
 
 def _raw(array: Array) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def sliced(

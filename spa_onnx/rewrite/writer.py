@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,9 @@ def to_bytes(rewritten: Rewritten, loaded: LoadedModel) -> bytes:
 
 
 def _stream(
-    model: onnx.ModelProto, payloads: Mapping[str, Payload], write: Callable[[memoryview | bytes], object]
+    model: onnx.ModelProto,
+    payloads: Mapping[str, Payload],
+    write: Callable[[memoryview | bytes], object],
 ) -> None:
     def payload_of(encoded: bytes) -> tuple[bytes, str, int] | None:
         tensor = onnx.TensorProto.FromString(encoded)
@@ -103,12 +105,12 @@ class PendingFile:
                     if entry.key == "location" and entry.value == self._data[0].name:
                         entry.value = self._data[1].name
             self.path.write_bytes(model.SerializeToString())
-            os.replace(*self._data)
-        os.replace(self.path, self._target)
+            self._data[0].replace(self._data[1])
+        self.path.replace(self._target)
 
 
 @contextmanager
-def pending_file(rewritten: Rewritten, loaded: LoadedModel, target: Path) -> Iterator[PendingFile]:
+def pending_file(rewritten: Rewritten, loaded: LoadedModel, target: Path) -> Generator[PendingFile]:
     """Write a model under a temporary name; nothing stays unless it is committed.
 
     Weights go to ``<target>.data`` when the original kept its own outside or one message is too

@@ -14,8 +14,9 @@ FloatArray = NDArray[np.float64]
 
 @runtime_checkable
 class Importance(Protocol):
-    """Says how much a unit of a dim is worth; higher means keep. Entry point group
-    ``spa_onnx.importance``; a frozen dataclass whose fields are its configuration.
+    """Says how much a unit of a dim is worth; higher means keep.
+
+    Entry point group ``spa_onnx.importance``; a frozen dataclass, its fields are its options.
     """
 
     def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:

@@ -88,7 +88,11 @@ class WeightReader:
             if row is not None:
                 units = np.where(lane[None] < 0, -1, row[:, None] * dim.dim.size + lane[None])
                 straight = k < member.axis
-                return Labels((k, member.axis), units) if straight else Labels((member.axis, k), units.T)
+                return (
+                    Labels((k, member.axis), units)
+                    if straight
+                    else Labels((member.axis, k), units.T)
+                )
         return None
 
     def sums(self, saliency: Saliency, name: str, axes: tuple[int, ...]) -> FloatArray:

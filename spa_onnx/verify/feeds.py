@@ -16,10 +16,30 @@ from spa_onnx.algebra.size import evaluate as number
 from spa_onnx.analyse.propagate import Propagation, declared_shape
 from spa_onnx.errors import GraphError
 
-LENGTHS = ((2, 16), (3, 24), (1, 224), (1, 32), (2, 64), (1, 128), (1, 256), (1, 512), (1, 7), (1, 1))
+LENGTHS = (
+    (2, 16),
+    (3, 24),
+    (1, 224),
+    (1, 32),
+    (2, 64),
+    (1, 128),
+    (1, 256),
+    (1, 512),
+    (1, 7),
+    (1, 1),
+)
 """Batch size, and length of every other dynamic axis: tried in this order."""
 
-PASS_THROUGH = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "Transpose", "Expand"}
+PASS_THROUGH = {
+    "Cast",
+    "Reshape",
+    "Unsqueeze",
+    "Squeeze",
+    "Identity",
+    "Flatten",
+    "Transpose",
+    "Expand",
+}
 
 
 def symbol_choices(
@@ -52,7 +72,9 @@ def symbol_choices(
         yield chosen | given
 
 
-def make_feeds(state: Propagation, symbols: Mapping[str, int], seed: int) -> dict[str, NDArray[Any]]:
+def make_feeds(
+    state: Propagation, symbols: Mapping[str, int], seed: int
+) -> dict[str, NDArray[Any]]:
     """Return one array for every input.
 
     Floats are normal; integers that index a table cover its rows, other integers and booleans are
@@ -69,12 +91,16 @@ def make_feeds(state: Propagation, symbols: Mapping[str, int], seed: int) -> dic
         element = entry.type.tensor_type.elem_type
         if axes is None or element in (0, onnx.TensorProto.STRING):
             remedy = "Use --no-verify for this model"
-            raise GraphError(f"input {entry.name!r}", "has a type or rank that cannot be made up", remedy)
+            raise GraphError(
+                f"input {entry.name!r}", "has a type or rank that cannot be made up", remedy
+            )
         shape = [number(n, symbols) for n in sizes_of(axes)]
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
         if dtype.kind in "iu":
             limit = rows.get(entry.name, 0)
-            feeds[entry.name] = (rng.integers(0, limit, shape) if limit else np.ones(shape)).astype(dtype)
+            feeds[entry.name] = (rng.integers(0, limit, shape) if limit else np.ones(shape)).astype(
+                dtype
+            )
         elif dtype.kind == "b":
             feeds[entry.name] = np.ones(shape, dtype)
         else:
@@ -94,9 +120,8 @@ def _table_rows(state: Propagation) -> dict[str, int]:
         table = state.axes_of(node.inputs[0])
         if table is None:
             continue
-        length: Size = size_of(table[node.int("axis", 0) % len(table)]) if table else 0
+        length: Size = size_of(table[node.integer("axis", 0) % len(table)]) if table else 0
         if not isinstance(length, Polynomial) and length > 0:
             name = origin[node.inputs[1]]
             rows[name] = min(rows.get(name, length), length)
     return rows
-

@@ -30,7 +30,14 @@ DEFAULT_TOLERANCE = 1e-4
 
 TIES = frozenset({"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "Unique", "NonZero", "Hardmax"})
 RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+    {
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Bernoulli",
+        "Multinomial",
+    }
 )
 FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 
@@ -87,7 +94,7 @@ def _run_original(
     seed: int,
     input_shapes: Mapping[str, tuple[int, ...]],
 ) -> list[_Trial]:
-    """Run the original at the first sizes that it accepts, through every branch that it can take."""
+    """Run the original at the first sizes that it accepts, through every branch of its Ifs."""
     has_branches = any(node.op == "If" for node in state.graph.nodes)
     trials: list[_Trial] = []
     failure = ""
@@ -140,6 +147,7 @@ def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], 
     enters such an operator is.
     """
     types = infer(state.graph.model).types
+    comparable = {n for n in present if types.get(n) in FLOATS}
     tainted: dict[str, str] = {}
     entering: list[str] = []
     inner: list[str] = []
@@ -151,9 +159,8 @@ def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], 
         for name in filter(None, node.outputs):
             if blame is not None:
                 tainted[name] = blame
-            elif not node.scope and coupling is not None and types.get(name) in FLOATS:
-                if name in present and not state.is_weight(name):
-                    inner.append(name)
+            elif coupling is not None and name in comparable and not state.is_weight(name):
+                inner.append(name)
     step = max(1, -(-len(inner) // INNER_TENSORS))
     spread = inner[::-1][::step]
     graph_outputs = [n for n in state.graph.outputs if n not in tainted]
@@ -174,7 +181,9 @@ def _compare(
     state = analysis.propagation
     lanes = KeptLanes(state.space, kept, trial.symbols)
     try:
-        session = open_session(masked_reference(analysis, lanes), original.weights, names, trial.branch)
+        session = open_session(
+            masked_reference(analysis, lanes), original.weights, names, trial.branch
+        )
         expected = run(session, names, trial.feeds)
         del session
     except RefusedError as refusal:
@@ -218,7 +227,10 @@ def distance(a: NDArray[Any], b: NDArray[Any], scale: float) -> float:
         return float("inf")
     x, y = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     finite = np.isfinite(y)
-    if not np.array_equal(x[~finite], y[~finite], equal_nan=True) or not np.isfinite(x[finite]).all():
+    if (
+        not np.array_equal(x[~finite], y[~finite], equal_nan=True)
+        or not np.isfinite(x[finite]).all()
+    ):
         return float("inf")
     gap = float(np.abs(x[finite] - y[finite]).max(initial=0.0))
     return gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf"))

@@ -51,7 +51,7 @@ def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
     for scope, (inner, _) in places.items():
         inner.nodes = [n for n in inner.nodes if id(n) not in writers[scope].replaced]
     graph.toposort(recurse_subgraphs=True)
-    model = gs.export_onnx(graph, do_type_check=False)
+    model: onnx.ModelProto = gs.export_onnx(graph, do_type_check=False)
     model.ir_version = state.graph.model.ir_version
     del model.opset_import[:]
     model.opset_import.extend(state.graph.model.opset_import)
@@ -90,7 +90,9 @@ class _Writer:
                 target.inputs[mixed.input] = self._zeroed(x, mask, dtype)
             case Neutral.ONE:
                 zeroed = self._zeroed(x, mask, dtype)
-                target.inputs[mixed.input] = self.op("Add", [zeroed, self.constant((~mask).astype(dtype))])
+                target.inputs[mixed.input] = self.op(
+                    "Add", [zeroed, self.constant((~mask).astype(dtype))]
+                )
             case Neutral.LOWEST | Neutral.SOFTMAX:
                 target.inputs[mixed.input] = self._filled(x, mask, dtype, -1)
             case Neutral.HIGHEST:
@@ -124,7 +126,9 @@ class _Writer:
     def _zeroed(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Tensor:
         return self.op("Mul", [x, self.constant(mask.astype(dtype))])
 
-    def _filled(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any], sign: int) -> Tensor:
+    def _filled(
+        self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any], sign: int
+    ) -> Tensor:
         fill = sign * FILL.get(dtype, DEFAULT_FILL)
         return self.op("Add", [x, self.constant((~mask).astype(dtype) * np.array(fill, dtype))])
 
@@ -198,19 +202,25 @@ class _Writer:
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         y = self._standardised(x, mask, mixed.axes, True, epsilon, dtype)
         shape = self.constant(np.array([-1, *[1] * len(mixed.axes)], np.int64))
-        self._finish(target, y, self.op("Reshape", [scale, shape]), self.op("Reshape", [bias, shape]))
+        self._finish(
+            target, y, self.op("Reshape", [scale, shape]), self.op("Reshape", [bias, shape])
+        )
 
     def _group_norm(
         self, node: Node, target: Any, mask: NDArray[np.bool_], dtype: np.dtype[Any]
     ) -> None:
         """Split channels into groups, standardise over lanes and positions, and join them again."""
         x, scale, bias = target.inputs
-        groups, channels = node.int("num_groups", 1), mask.size
+        groups, channels = node.integer("num_groups", 1), mask.size
         inside = channels // groups
-        grouped = self.op("Reshape", [x, self.constant(np.array([0, groups, inside, -1], np.int64))])
+        grouped = self.op(
+            "Reshape", [x, self.constant(np.array([0, groups, inside, -1], np.int64))]
+        )
         grouped_mask = mask.reshape(1, groups, inside, 1)
         alive = grouped_mask.any(axis=2, keepdims=True)
-        pattern = grouped_mask[:, alive.reshape(-1)][:, :1]  # groups that are gone need some statistics
+        pattern = grouped_mask[:, alive.reshape(-1)][
+            :, :1
+        ]  # groups that are gone need some statistics
         full = np.where(alive, grouped_mask, pattern)
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         y = self._standardised(grouped, full, (2, 3), True, epsilon, dtype)

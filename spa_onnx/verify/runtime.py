@@ -18,7 +18,7 @@ from spa_onnx.load.store import WeightStore
 Feeds = Mapping[str, NDArray[Any]]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 FATAL = 4
-"""ONNX Runtime's highest log level: its errors come back as exceptions, printing them too is noise."""
+"""ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
 
 
 class RefusedError(Exception):
@@ -33,8 +33,9 @@ def open_session(
 ) -> ort.InferenceSession:
     """Open a session of a skeleton that also returns the tensors ``outputs``.
 
-    ``branch`` makes every If take this branch, whatever its condition. Graph optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the
-    proof is about the graph as written.
+    ``branch`` makes every If take this branch, whatever its condition. Graph
+    optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the proof is
+    about the graph as written.
 
     Raises:
         RefusedError: ONNX Runtime refuses the model.
@@ -56,7 +57,9 @@ def open_session(
         names, data = list(memory), [bytes(d) for d in memory.values()]
         options.add_external_initializers_from_files_in_memory(names, data, [len(d) for d in data])
     try:
-        return ort.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(
+            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as failure:  # the runtime's exceptions have no common base of their own
         raise RefusedError(str(failure)) from failure
 

@@ -1,0 +1,208 @@
+"""The smallest graphs that show a defect of the library, until it is fixed; worst first."""
+
+import gc
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import spa_onnx
+from spa_onnx.algebra.space import Space
+from spa_onnx.algebra.unify import equate
+from tests.builders import GraphBuilder
+
+
+def prune_at_random(
+    model: onnx.ModelProto | Path, ratio: float = 0.5, **facts: Any
+) -> spa_onnx.PruneResult:
+    return spa_onnx.prune(
+        model,
+        spa_onnx.PruneConfig(budget=spa_onnx.Ratio(ratio), importance="random"),
+        **facts,
+    )
+
+
+def layers(*weights: tuple[int, ...]) -> onnx.ModelProto:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
+    for shape in weights:
+        x = g.mul(x, g.weight(*shape, fan_in=1))
+    return g.model(g.conv(x, 3))
+
+
+# rewrite/writer.py: payloads are keyed by location and offset, so the later of two tensors at one
+# offset decides the length of both. onnx itself writes an empty tensor at its successor's offset.
+def test_an_empty_external_tensor_may_share_its_neighbours_offset(tmp_path: Path) -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3, bias=False)
+    nothing = g.constant(np.empty((1, 0, 6, 6), np.float32))
+    onnx.save_model(
+        g.model(g.conv(g.concat(x, nothing), 3, bias=False)),
+        str(tmp_path / "model.onnx"),
+        save_as_external_data=True,
+        size_threshold=0,
+        location="weights",
+    )
+    prune_at_random(tmp_path / "model.onnx", output=tmp_path / "out.onnx")
+
+
+def test_external_tensors_may_overlap(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save_model(
+        layers((1, 1, 6, 6), (1, 1, 6, 1)),
+        str(path),
+        save_as_external_data=True,
+        size_threshold=0,
+        location="weights",
+    )
+    model = onnx.load(str(path), load_external_data=False)
+    offset = {
+        tuple(t.dims): entry
+        for t in model.graph.initializer
+        for entry in t.external_data
+        if entry.key == "offset"
+    }
+    offset[1, 1, 6, 1].value = offset[1, 1, 6, 6].value
+    path.write_bytes(model.SerializeToString())
+    prune_at_random(path, output=tmp_path / "out.onnx")
+
+
+# load/source.py: files stay open until the garbage collector finds them, which Python warns about.
+def test_files_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(layers().SerializeToString())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prune_at_random(tmp_path / "model.onnx", output=tmp_path / "out.onnx")
+        gc.collect()
+    assert [str(w.message) for w in caught if w.category is ResourceWarning] == []
+
+
+# ops/gathering.py: the new indices come from a mask that counts uneven lanes as staying.
+def test_gather_may_reorder_lanes_that_differ_between_heads() -> None:
+    g = GraphBuilder(opset=13)
+    x, heads = g.input("x", (2, 5, 16)), []
+    for _ in range(3):
+        split = g.reshape(g.linear(x, 32), (0, 0, 4, 8))
+        heads.append(g.transpose(split, 0, 2, 1, 3))
+    q, k = (g.gather(t, [4, 5, 6, 7, 0, 1, 2, 3], axis=3) for t in heads[:2])
+    mixed = g.matmul(g.softmax(g.matmul(q, g.transpose(k, 0, 1, 3, 2))), heads[2])
+    joined = g.reshape(g.transpose(mixed, 0, 2, 1, 3), (0, 0, 32))
+    prune_at_random(g.model(g.linear(joined, 7)))
+
+
+# ops/pooling.py: the second output numbers positions through all channels of the whole tensor.
+def test_positions_of_maxima_depend_on_the_number_of_channels() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
+    y, where = g.node("MaxPool", [x], 2, kernel_shape=[2, 2], strides=[2, 2])
+    numbers = g.mul(g.node("Cast", [where], to=1), g.constant(0.001))
+    prune_at_random(g.model(g.conv(y, 3), g.conv(numbers, 3)))
+
+
+# verify/reference.py: np.ascontiguousarray makes the factor of a scalar mean one-dimensional.
+def test_a_mean_over_everything_is_a_scalar() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.gemm(g.input("x", (2, 4)), 8)
+    mean = g.node("ReduceMean", [x], keepdims=0)
+    prune_at_random(g.model(g.gemm(g.mul(x, mean), 3)))
+
+
+# verify/reference.py: the masked normalisation has one output only.
+def test_a_normalisation_may_return_its_statistics() -> None:
+    g = GraphBuilder(opset=17)
+    x = g.linear(g.input("x", (2, 5, 4)), 8)
+    y, mean, _ = g.node("LayerNormalization", [x, g.scale(8), g.bias(8)], 3, axis=-1)
+    prune_at_random(g.model(g.linear(y, 3), mean))
+
+
+# verify/reference.py: the stand-in for infinity does not fit an integer.
+def test_a_maximum_may_be_one_of_integers() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.linear(g.input("x", (2, 5, 4)), 8)
+    whole = g.node("Cast", [g.mul(x, g.constant(10.0))], to=onnx.TensorProto.INT32)
+    largest = g.node("Cast", [g.reduce("ReduceMax", whole, 2)], to=onnx.TensorProto.FLOAT)
+    prune_at_random(g.model(g.linear(x, 3), largest))
+
+
+# ops/recurrent.py: the directions of initial states are not fixed.
+def test_directions_of_an_initial_state_stay() -> None:
+    g = GraphBuilder(opset=13)
+    states = g.gemm(g.input("s", (3, 4)), 12)
+    initial = g.transpose(g.reshape(states, (3, 2, 6)), 1, 0, 2)
+    y = g.recurrent("GRU", g.input("x", (5, 3, 4)), 6, bidirectional=True, initial=[initial])
+    prune_at_random(g.model(y, g.gemm(states, 3)))
+
+
+# allocate/problem.py: one orbit above the width keeps every lane, and nobody notices.
+def test_a_budget_is_met_or_refused_where_lanes_are_coupled() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 12, 3)
+    cycle = np.random.default_rng(1).permutation(12)
+    order = np.empty(12, int)
+    order[cycle] = np.roll(cycle, 1)
+    y = g.add(x, g.gather(x, order))
+    model = g.model(g.conv(g.relu(g.conv(y, 6)), 3))
+    try:
+        report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.5))).report
+    except spa_onnx.BudgetError:
+        return
+    assert report.after.operations <= 0.5 * report.before.operations
+
+
+# plan/plan.py: AttributeError and OverflowError leave Plan.from_json.
+@pytest.mark.parametrize("damage", [{"keep": [5]}, {"size": float("inf")}])
+def test_a_damaged_plan_is_a_plan_error(damage: dict[str, Any], tmp_path: Path) -> None:
+    model = layers()
+    content = json.loads(prune_at_random(model).plan.to_json())
+    content["cuts"][0] |= damage
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(spa_onnx.PlanError, match="is no plan of spa-onnx"):
+        spa_onnx.apply(model, path)
+
+
+# ops/expanding.py: bounds of a float Range are rounded towards zero first.
+def test_a_range_of_floats_has_the_length_that_onnx_runtime_gives() -> None:
+    g = GraphBuilder(opset=13)
+    bounds = [g.constant(np.float32(n)) for n in (0.5, 4.7, 1.0)]
+    x = g.linear(g.input("x", (2, 5, 4)), 8)
+    counted = g.node("Range", bounds)
+    rows = g.mul(g.transpose(x, 0, 2, 1), counted)
+    model = g.model(g.linear(g.transpose(rows, 0, 2, 1), 3))
+    axes = spa_onnx.analyze(model).propagation.axes_of(counted)
+    assert axes is not None
+    assert repr(axes[0][0][0]) == str(g.shape(counted)[0])
+
+
+# ops/gathering.py and slicing.py: numbers that still hold are written anew.
+@pytest.mark.parametrize("operator", ["Gather", "Slice"])
+def test_an_index_from_the_end_stays_as_written_if_nothing_is_cut(operator: str) -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
+    y = g.gather(x, [-2, -1]) if operator == "Gather" else g.slice(x, -7, None, step=2)
+    model = g.model(g.conv(y, 3))
+    assert prune_at_random(model, 0.0).model == model
+
+
+# ops/elementwise.py: a vector of one element is a scale of the whole tensor, for ONNX Runtime too.
+def test_a_scale_of_one_element_is_no_scale_of_every_lane() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
+    inputs = [g.constant(np.array([0.1], np.float32)), g.constant(np.array([0], np.int8))]
+    quantised = g.node("QuantizeLinear", [x, *inputs])
+    prune_at_random(g.model(g.conv(g.node("DequantizeLinear", [quantised, *inputs]), 3)))
+
+
+# algebra/space.py: a binding may put a permutation inside a permutation; they are not composed.
+def test_a_permutation_that_a_binding_undoes_vanishes() -> None:
+    space, order = Space(), np.array([2, 0, 3, 1])
+    product = space.product([space.dim(2, "a"), space.dim(2, "b")])
+    permuted = space.permuted(space.dim(4, "x"), order)
+    equate(space, product, permuted, "first meeting")
+    assert space.normal(permuted) == space.normal(product)
+    equate(space, product, permuted, "second meeting, which fixes both")
+    assert space.failures == []
