@@ -36,9 +36,8 @@ class Uniform:
 
 def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
     exact = problem.sizes * (1 - removed)
-    plain = np.clip(np.ceil(exact - 0.5), 1, problem.sizes).astype(
-        np.int64
-    )  # a tie removes the lane
+    rounded = np.ceil(exact - 0.5).astype(np.int64)  # a tie removes the lane
+    plain: NDArray[np.int64] = np.clip(rounded, 1, problem.sizes)
     if problem.align == 1:
         return plain
     nearest = (np.ceil(exact / problem.align - 0.5) * problem.align).astype(np.int64)

@@ -66,6 +66,13 @@ class ModelFileError(ModelError):
         super().__init__(f"{path}: {problem}. {remedy}")
 
 
+class TensorDataError(ModelError):
+    """A tensor whose data inside the model does not fit its shape or type."""
+
+    def __init__(self, tensor: str, problem: str) -> None:
+        super().__init__(f"tensor {tensor!r} {problem}. Export the model again")
+
+
 class ExternalDataError(ModelError):
     """A tensor's external data is missing, too short or outside the model's folder."""
 
@@ -109,6 +116,17 @@ class NothingToPruneError(ModelError):
         detail = "; ".join(reasons) if reasons else "the model holds no weight matrices"
         super().__init__(
             f"nothing can be pruned: {detail}. `spa-onnx analyze MODEL --why` lists every axis"
+        )
+
+
+class NonFiniteWeightsError(ModelError):
+    """Weights that no criterion can rank."""
+
+    def __init__(self, dim: str, tensors: Sequence[str]) -> None:
+        super().__init__(
+            f"dim {dim}: weights of {', '.join(map(repr, tensors[:4]))} are NaN, infinite or too large "
+            "to sum, so its lanes cannot be ranked. Repair the checkpoint, --exclude the tensors, or "
+            "use --importance random"
         )
 
 

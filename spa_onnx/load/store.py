@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from spa_onnx.errors import ExternalDataError
+from spa_onnx.errors import ExternalDataError, TensorDataError
 from spa_onnx.load.source import FileSource, Source, chunks, read
 
 PACKED_TYPES = {
@@ -62,9 +62,10 @@ class WeightStore:
 
         Raises:
             ExternalDataError: data is missing, outside the folder or of the wrong length.
+            TensorDataError: data inside the model does not fit shape or type.
         """
         if not is_external(tensor):
-            return numpy_helper.to_array(tensor)
+            return _inline(tensor)
         place = self.place(tensor)
         data = read(place.source, place.offset, place.length)
         if tensor.data_type in PACKED_TYPES:
@@ -132,22 +133,30 @@ class WeightStore:
         return path
 
 
+def _inline(tensor: onnx.TensorProto) -> NDArray[np.generic]:
+    byte_length(tensor)
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as failure:
+        problem = f"holds data that does not fill shape {list(tensor.dims)} ({failure})"
+        raise TensorDataError(tensor.name, problem) from failure
+
+
 def byte_length(tensor: onnx.TensorProto) -> int:
     """Return the bytes that the tensor's shape and type need.
 
     Raises:
-        ExternalDataError: a negative length or a type without a size.
+        TensorDataError: a negative length or a type without a size.
     """
     count = 1
     for n in tensor.dims:
         if n < 0:
-            problem = f"belongs to shape {list(tensor.dims)}"
-            raise ExternalDataError(tensor.name, "", problem, "Export the model again")
+            raise TensorDataError(tensor.name, f"has shape {list(tensor.dims)}")
         count *= n
     if tensor.data_type in PACKED_TYPES:
         return (count + 1) // 2
     try:
-        return count * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except (KeyError, ValueError, TypeError):
-        problem = f"has unknown element type {tensor.data_type}"
-        raise ExternalDataError(tensor.name, "", problem, "Update onnx") from None
+        problem = f"has element type {tensor.data_type}, unknown to this version of onnx"
+        raise TensorDataError(tensor.name, problem) from None

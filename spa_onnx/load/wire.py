@@ -36,9 +36,9 @@ class Buffer(Protocol):
 
     def __len__(self) -> int: ...
     @overload
-    def __getitem__(self, at: int) -> int: ...
+    def __getitem__(self, at: int, /) -> int: ...
     @overload
-    def __getitem__(self, at: slice) -> bytes: ...
+    def __getitem__(self, at: slice, /) -> bytes | memoryview[int]: ...
 
 
 class WireError(Exception):
@@ -148,7 +148,7 @@ def inflate(
     ``payload_of`` gets an encoded TensorProto that has external data and returns the encoded tensor
     without data, the payload's key and its length in bytes; or None to leave the tensor alone.
     """
-    return _inflate(skeleton, 0, len(skeleton), "model", payload_of)
+    return _inflate(memoryview(skeleton), 0, len(skeleton), "model", payload_of)
 
 
 def _inflate(

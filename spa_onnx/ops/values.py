@@ -134,7 +134,7 @@ def _reshape(_: Node, values: list[Any]) -> Any:
     return data.reshape(shape)
 
 
-def _squeeze(node: Node, values: list[Any]) -> Value:
+def _squeeze(node: Node, values: list[Any]) -> Any:
     axes = _axes(node, values)
     return np.squeeze(values[0], None if axes is None else tuple(axes))
 

@@ -45,7 +45,7 @@ class SlicedTensor:
     length: int
 
     def chunks(self) -> Iterator[memoryview]:
-        """Read, slice and yield the tensor, where rows are even block by block of its first axis."""
+        """Read, slice and yield the tensor; even rows block by block of the first axis."""
         tensor = self.graph.tensors[self.name]
         if tensor.data_type in PACKED_TYPES:
             array = self.lanes.slice(self.graph.array(self.name), self.axes)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
-from spa_onnx.errors import InternalError
+from spa_onnx.errors import InternalError, NonFiniteWeightsError
 from spa_onnx.score.protocol import Importance
 from spa_onnx.score.weights import WeightReader
 
@@ -24,17 +24,21 @@ def score(analysis: Analysis, importance: Importance, seed: int) -> Mapping[Dim,
     Source: Fang et al., "DepGraph", CVPR 2023, normalised group importance.
 
     Raises:
-        InternalError: a pass returned scores of the wrong shape, or none that are finite.
+        NonFiniteWeightsError: weights are NaN, infinite or overflow when summed.
+        InternalError: a pass returned scores of the wrong shape or sign.
     """
     found: dict[Dim, FloatArray] = {}
     reader = WeightReader(analysis)
     for dim in analysis.dims:
         weights = reader.weights(dim)
         rng = np.random.default_rng([seed, zlib.crc32(dim.name.encode())])
-        raw = np.asarray(importance.score(weights, rng), np.float64)
-        if raw.shape != (weights.units,) or not np.isfinite(raw).all() or (raw < 0).any():
+        with np.errstate(over="ignore", invalid="ignore"):
+            raw = np.asarray(importance.score(weights, rng), np.float64)
+        if raw.shape == (weights.units,) and not np.isfinite(raw).all():
+            raise NonFiniteWeightsError(dim.name, sorted({m.tensor for m in dim.members}))
+        if raw.shape != (weights.units,) or (raw < 0).any():
             text = f"pass {type(importance).__name__} scored {dim.name} with shape {raw.shape}"
-            raise InternalError(f"{text}, expected {weights.units} finite non-negative numbers")
+            raise InternalError(f"{text}, expected {weights.units} non-negative numbers")
         mean = raw.mean()
         scores = (raw / mean if mean > 0 else raw).reshape(weights.rows, weights.lanes)
         labels = analysis.propagation.space.orbits(dim.dim)

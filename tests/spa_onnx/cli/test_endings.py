@@ -68,7 +68,7 @@ def test_debug_shows_where_an_error_comes_from(
 def test_a_text_that_cannot_be_written_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, model: Path, output: Path
 ) -> None:
-    monkeypatch.setattr(Path, "replace", failing(OSError(28, "No space left on device")))
+    monkeypatch.setattr(Path, "write_text", failing(OSError(28, "No space left on device")))
     result = run("prune", model, "-o", output, "--plan-out", model.with_name("p.json"))
     assert result.exit_code == 2
     assert "p.json cannot be written (No space left on device)" in result.stderr
