@@ -41,7 +41,7 @@ class GlobalRank:
             widths = self._rank(problem, floor)
             if widths is not None:
                 return widths
-        return problem.aligned(np.ones_like(problem.sizes))
+        return problem.feasible(np.ones_like(problem.sizes))
 
     def _rank(self, problem: AllocationProblem, floor: float) -> NDArray[np.int64] | None:
         """Search the fewest lanes, in order of worth, whose removal meets the budget."""
@@ -56,7 +56,7 @@ class GlobalRank:
 
         def widths_after(count: int) -> NDArray[np.int64]:
             removed = np.bincount(owner[:count], minlength=len(problem.sizes))
-            return problem.aligned(problem.sizes - removed)
+            return problem.feasible(problem.sizes - removed)
 
         low, high = 0, len(owner)
         if not self._met(problem, widths_after(high)):

@@ -35,12 +35,12 @@ class Uniform:
 
 
 def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
+    """Return the widths nearest to the ratio; a tie removes the lane."""
     exact = problem.sizes * (1 - removed)
-    rounded = np.ceil(exact - 0.5).astype(np.int64)  # a tie removes the lane
-    plain: NDArray[np.int64] = np.clip(rounded, 1, problem.sizes)
-    if problem.align == 1:
-        return plain
+    plain = np.clip(np.ceil(exact - 0.5).astype(np.int64), 1, problem.sizes)
     nearest = (np.ceil(exact / problem.align - 0.5) * problem.align).astype(np.int64)
     short = problem.sizes < 2 * problem.align  # alignment would leave these whole, or nearly so
     widths: NDArray[np.int64] = np.where(short, plain, np.maximum(nearest, problem.align))
+    for k, reachable in problem.reachable.items():
+        widths[k] = reachable[max(0, int(np.searchsorted(reachable, plain[k], "right")) - 1)]
     return widths

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     )
     from spa_onnx.pipeline import PruneResult, analyze, apply, prune, verify
     from spa_onnx.plan.plan import Plan
+    from spa_onnx.prove.proof_values import Proof
     from spa_onnx.report.report import PruneReport
-    from spa_onnx.verify.proof_values import Proof
 
 __version__ = "0.1.0"
 
@@ -68,7 +68,7 @@ _HOMES = {
     "spa_onnx.pipeline": ("PruneResult", "analyze", "apply", "prune", "verify"),
     "spa_onnx.plan.plan": ("Plan",),
     "spa_onnx.report.report": ("PruneReport",),
-    "spa_onnx.verify.proof_values": ("Proof",),
+    "spa_onnx.prove.proof_values": ("Proof",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

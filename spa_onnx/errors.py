@@ -124,9 +124,9 @@ class NonFiniteWeightsError(ModelError):
 
     def __init__(self, dim: str, tensors: Sequence[str]) -> None:
         super().__init__(
-            f"dim {dim}: weights of {', '.join(map(repr, tensors[:4]))} are NaN, infinite or too large "
-            "to sum, so its lanes cannot be ranked. Repair the checkpoint, --exclude the tensors, or "
-            "use --importance random"
+            f"dim {dim}: weights of {', '.join(map(repr, tensors[:4]))} are NaN, infinite or too "
+            "large to sum, so its lanes cannot be ranked. Repair the checkpoint, --exclude the "
+            "tensors, or use --importance random"
         )
 
 
@@ -150,9 +150,29 @@ class ProofFailedError(SpaError):
     def __init__(self, tensor: str, difference: float, tolerance: float, node: str) -> None:
         super().__init__(
             f"the pruned model differs from the masked original: tensor {tensor!r} "
-            f"(made by {node}) by {difference:.3g} of its scale, tolerance {tolerance:.3g}. "
-            "Nothing was written; this is a defect of spa-onnx, please report the model"
+            f"(made by {node}) by {difference:.3g} of its scale, tolerance {tolerance:.3g}"
         )
+        self.tensor, self.difference, self.tolerance, self.node = (
+            tensor,
+            difference,
+            tolerance,
+            node,
+        )
+
+
+class PrunedModelRefusedError(ProofFailedError):
+    """ONNX Runtime refuses the pruned model although it accepts the original."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", float("inf"), 0.0, "ONNX Runtime")
+        self.args = (f"ONNX Runtime refuses the pruned model: {message.strip()}",)
+
+
+class PassLoadError(UsageError):
+    """An installed pass that cannot be imported or made."""
+
+    def __init__(self, kind: str, name: str, target: str, problem: str) -> None:
+        super().__init__(f"{kind} pass {name!r} ({target}) cannot be loaded: {problem}")
 
 
 class PlanError(SpaError):

@@ -23,6 +23,7 @@ from spa_onnx.errors import (
     InputShapeError,
     NothingToPruneError,
     PlanError,
+    ProofFailedError,
     SamePathError,
     UsageError,
 )
@@ -38,7 +39,7 @@ from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.score.lift import score
 
 if TYPE_CHECKING:
-    from spa_onnx.verify.proof_values import Proof
+    from spa_onnx.prove.proof_values import Proof
 
 Source = str | Path | onnx.ModelProto
 Observer = Callable[[str], None]
@@ -193,7 +194,7 @@ def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int 
         ProofFailedError: it is not.
         SpaError: a model or the plan cannot be used.
     """
-    from spa_onnx.verify.proof import prove
+    from spa_onnx.prove.proof import prove
 
     plan, name = _read_plan(plan)
     config = _planned_config(plan, name, verify=True)
@@ -248,10 +249,16 @@ def _prove(
 ) -> Proof | None:
     if not config.verify:
         return None
-    from spa_onnx.verify.proof import prove
+    from spa_onnx.prove.proof import prove
 
-    with stages("verify"):
-        return prove(loaded, analysis, kept, load(result), config.seed, shapes)
+    try:
+        with stages("verify"):
+            return prove(loaded, analysis, kept, load(result), config.seed, shapes)
+    except ProofFailedError as failure:
+        failure.add_note(
+            "Nothing was written; this is a defect of spa-onnx, please report the model"
+        )
+        raise
 
 
 def _analyse(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from spa_onnx.errors import DuplicatePassError, UnknownPassError
+from spa_onnx.errors import DuplicatePassError, PassLoadError, UnknownPassError
 
 Kind = Literal["importance", "compensation", "allocation", "structure", "sparsity"]
 KINDS: tuple[Kind, ...] = ("importance", "compensation", "allocation", "structure", "sparsity")
@@ -35,10 +35,14 @@ def find_pass(kind: Kind, choice: Any) -> Any:
 
     Raises:
         UnknownPassError: no installed pass has this name.
+        PassLoadError: it cannot be imported, or needs arguments.
     """
     if not isinstance(choice, str):
         return choice
     known = installed(kind)
     if choice not in known:
         raise UnknownPassError(kind, choice, list(known))
-    return known[choice].load()()
+    try:
+        return known[choice].load()()
+    except (ImportError, AttributeError, TypeError) as failure:
+        raise PassLoadError(kind, choice, known[choice].value, str(failure)) from failure

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim, Expr, IntArray, is_fixed, size_of, sole_factor
 from spa_onnx.algebra.refine import cut
+from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError, Space
 
 FEW_RUNS = 8
 """Contiguous runs up to which a selection is always written as cuts."""
 
 
-def select(space: Space, expr: Expr, indices: IntArray) -> Expr:
-    """Return the lanes ``indices`` of an axis, in their order.
+class KeptAxis(Protocol):
+    """What a plan leaves of an axis."""
+
+    def length(self, expr: Expr) -> Size:
+        """Return the new length."""
+        ...
+
+    def mask(self, expr: Expr) -> NDArray[np.bool_]:
+        """Return which lanes stay."""
+        ...
+
+
+Positions = Callable[[KeptAxis], IntArray]
+"""Returns the indices that make the same selection of what is kept of the axis."""
+
+
+def select(space: Space, expr: Expr, indices: IntArray) -> tuple[Expr, Positions]:
+    """Return the lanes ``indices`` of an axis, in their order, and how to choose them again.
 
     Raises:
         NoRefinementError: lanes are chosen irregularly, or repeated in no pattern.
@@ -23,7 +43,7 @@ def select(space: Space, expr: Expr, indices: IntArray) -> Expr:
     expr = space.normal(expr)
     lanes = size_of(expr)
     if is_fixed(expr):
-        return space.fixed(len(indices))
+        return space.fixed(len(indices)), lambda _: indices
     if not isinstance(lanes, int):
         raise NoRefinementError("indices into an axis of dynamic length")
     starts = np.flatnonzero(np.diff(indices) != 1) + 1
@@ -35,32 +55,62 @@ def select(space: Space, expr: Expr, indices: IntArray) -> Expr:
     if len(np.unique(indices)) < len(indices):
         raise NoRefinementError("lanes repeat without a pattern")
     if len(indices) == lanes:
-        return space.permuted(expr, indices)
+        return space.permuted(expr, indices), _masked(expr, indices)
     return _select_some(space, expr, indices, lanes)
 
 
-def _select_runs(space: Space, expr: Expr, indices: IntArray, starts: IntArray) -> Expr:
-    parts: list[Expr] = []
+def _number(size: Size) -> int:
+    if not isinstance(size, int):
+        raise TypeError(f"length {size} of an axis that constant indices select from")
+    return size
+
+
+def _count(size: Size) -> IntArray:
+    return np.arange(_number(size))
+
+
+def _masked(expr: Expr, indices: IntArray) -> Positions:
+    def positions(kept: KeptAxis) -> IntArray:
+        mask = kept.mask(expr)
+        return (np.cumsum(mask) - 1)[indices[mask[indices]]]
+
+    return positions
+
+
+def _select_runs(
+    space: Space, expr: Expr, indices: IntArray, starts: IntArray
+) -> tuple[Expr, Positions]:
+    """Cut runs out; their new places follow from lengths, so rows may be uneven."""
+    runs: list[tuple[Expr, Expr]] = []
     for start, end in pairwise([0, *starts.tolist(), len(indices)]):
-        _, tail = cut(space, expr, int(indices[start]))
+        before, tail = cut(space, expr, int(indices[start]))
         run, _ = cut(space, tail, end - start)
-        parts.append(run)
+        runs.append((before, run))
         expr = space.normal(expr)
-    return space.concat(parts)
+
+    def positions(kept: KeptAxis) -> IntArray:
+        places = ((kept.length(before), kept.length(run)) for before, run in runs)
+        return np.concatenate([_count(count) + _number(first) for first, count in places])
+
+    return space.concat(run for _, run in runs), positions
 
 
-def _select_repeated(space: Space, expr: Expr, indices: IntArray, lanes: int) -> Expr | None:
+def _select_repeated(
+    space: Space, expr: Expr, indices: IntArray, lanes: int
+) -> tuple[Expr, Positions] | None:
     times, rest = divmod(len(indices), lanes)
     if rest or times < 2:
         return None
     if (indices == np.repeat(np.arange(lanes), times)).all():
-        return space.product([expr, space.fixed(times)])
+        repeated = space.product([expr, space.fixed(times)])
+        return repeated, lambda kept: np.repeat(_count(kept.length(expr)), times)
     if (indices == np.tile(np.arange(lanes), times)).all():
-        return space.product([space.fixed(times), expr])
+        tiled = space.product([space.fixed(times), expr])
+        return tiled, lambda kept: np.tile(_count(kept.length(expr)), times)
     return None
 
 
-def _select_some(space: Space, expr: Expr, indices: IntArray, lanes: int) -> Expr:
+def _select_some(space: Space, expr: Expr, indices: IntArray, lanes: int) -> tuple[Expr, Positions]:
     """Bind a dim to a permutation of chosen and other lanes, so that each can be cut."""
     dim = sole_factor(expr)
     if not isinstance(dim, Dim):
@@ -71,4 +121,4 @@ def _select_some(space: Space, expr: Expr, indices: IntArray, lanes: int) -> Exp
     order[indices] = np.arange(len(indices))
     order[np.setdiff1d(np.arange(lanes), indices)] = np.arange(len(indices), lanes)
     space.bind(dim, space.permuted(space.concat([chosen, others]), order))
-    return space.normal(chosen)
+    return space.normal(chosen), _masked(expr, indices)

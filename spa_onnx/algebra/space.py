@@ -51,11 +51,13 @@ class Space:
     Attributes:
         dims: every dim ever made, bound ones included.
         where: label of the operator whose rule runs now, for reasons.
+        what: what that rule equates at the moment, likewise.
     """
 
     def __init__(self) -> None:
         self.dims: list[Dim] = []
         self.where = ""
+        self.what = "equal axes"
         self.failures: list[Reason] = []
         self._bound: dict[Dim, Expr] = {}
         self._reasons: dict[Dim, Reason] = {}

@@ -27,6 +27,7 @@ def equate(space: Space, a: Expr, b: Expr, why: str) -> None:
     Bindings made before a failure stay: they are constraints that hold anyway or only lose freedom,
     so nothing needs undoing.
     """
+    space.what = why
     try:
         unify(space, a, b)
     except NoRefinementError as failure:
@@ -46,8 +47,8 @@ def unify(space: Space, a: Expr, b: Expr) -> None:
     if a == b:
         return
     if is_fixed(a) or is_fixed(b):
-        space.fix(a, "meets a fixed axis")
-        space.fix(b, "meets a fixed axis")
+        space.fix(a, f"{space.what}: the other side is fixed")
+        space.fix(b, f"{space.what}: the other side is fixed")
         return
     if size_of(a) != size_of(b):
         raise NoRefinementError(f"lengths {size_of(a)} and {size_of(b)}")

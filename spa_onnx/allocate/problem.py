@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,7 @@ class AllocationProblem:
         costs: cost polynomials over the dims' widths.
         budget: what is to be met.
         align: kept widths are multiples of this where the dim is that long.
+        reachable: for dims with coupled lanes the widths that whole orbits give, ascending.
     """
 
     sizes: IntArray
@@ -37,12 +38,20 @@ class AllocationProblem:
     costs: Costs
     budget: Budget
     align: int
+    reachable: Mapping[int, IntArray] = field(default_factory=dict)
 
-    def aligned(self, widths: NDArray[np.int64]) -> IntArray:
-        """Return widths rounded down to the alignment, at least one (aligned) lane each."""
+    def feasible(self, widths: NDArray[np.int64]) -> IntArray:
+        """Return the nearest widths below that can be kept, or the least ones that can.
+
+        Whole dims stay as they are; others are multiples of the alignment where they are as long,
+        and of dims with coupled lanes only whole orbits stay.
+        """
         floor = np.minimum(self.sizes, self.align)
-        rounded = np.where(widths == self.sizes, widths, widths // self.align * self.align)
-        return np.maximum(rounded, floor)
+        rounded = np.where(widths >= self.sizes, self.sizes, widths // self.align * self.align)
+        result = np.maximum(rounded, floor)
+        for k, reachable in self.reachable.items():
+            result[k] = reachable[max(0, int(np.searchsorted(reachable, widths[k], "right")) - 1)]
+        return result
 
     def quantity(self) -> tuple[str, CostPolynomial, float]:
         """Return name, polynomial and kept share of a cost budget.
@@ -78,7 +87,9 @@ def check_reachable(problem: AllocationProblem) -> None:
     if isinstance(problem.budget, Ratio):
         return
     name, cost, share = problem.quantity()
-    least = cost.at(problem.aligned(np.ones_like(problem.sizes))) / max(cost.at(problem.sizes), 1.0)
+    least = cost.at(problem.feasible(np.ones_like(problem.sizes))) / max(
+        cost.at(problem.sizes), 1.0
+    )
     if least > share:
         raise BudgetError(name, share, least)
 
@@ -93,7 +104,13 @@ def make_problem(
     """Return the problem of a scored model."""
     sizes = np.array([d.dim.size for d in analysis.dims], np.int64)
     worth = [np.sort(scores[d.dim], axis=1).mean(axis=0) for d in analysis.dims]
-    return AllocationProblem(sizes, worth, model_costs, budget, align)
+    reachable = {}
+    for k, d in enumerate(analysis.dims):
+        labels = analysis.propagation.space.orbits(d.dim)
+        if labels is not None:
+            _, counts = _ranked_orbits(scores[d.dim][0], labels)
+            reachable[k] = np.cumsum(counts)
+    return AllocationProblem(sizes, worth, model_costs, budget, align, reachable)
 
 
 def keep_best(
@@ -118,9 +135,14 @@ def keep_best(
 
 
 def _best_orbits(scores: FloatArray, labels: IntArray, width: int) -> BoolArray:
-    """Keep whole orbits, best first, until the width is reached; at least one."""
+    """Keep whole orbits, best first, up to the width; at least one."""
+    names, counts = _ranked_orbits(scores, labels)
+    number = max(1, int(np.searchsorted(np.cumsum(counts), width, side="right")))
+    return np.isin(labels, names[:number])
+
+
+def _ranked_orbits(scores: FloatArray, labels: IntArray) -> tuple[IntArray, IntArray]:
+    """Return labels and sizes of orbits, best first."""
     names, first, counts = np.unique(labels, return_index=True, return_counts=True)
     order = np.argsort(-scores[first], kind="stable")
-    taken = np.cumsum(counts[order])
-    number = max(1, int(np.searchsorted(taken, width, side="right")))
-    return np.isin(labels, names[order[:number]])
+    return names[order], counts[order]

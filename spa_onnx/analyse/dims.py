@@ -86,11 +86,13 @@ class Analysis:
         propagation: axes, values and couplings.
         dims: what may be cut.
         fixed: weight axes that may not, heaviest first.
+        unmatched: exclusion patterns that name nothing in the model.
     """
 
     propagation: Propagation
     dims: tuple[PrunableDim, ...]
     fixed: tuple[FixedAxis, ...]
+    unmatched: tuple[str, ...] = ()
 
 
 def analyse(graph: Graph, input_shapes: InputShapes, exclude: Iterable[str] = ()) -> Analysis:
@@ -120,17 +122,23 @@ def choose_dims(state: Propagation, exclude: Iterable[str] = ()) -> Analysis:
     """
     _fix_unknown_lengths(state)
     members = _members(state)
-    patterns = tuple(exclude)
-    excluded = _excluded(state, members, patterns)
+    matched = {pattern: _excluded(state, members, pattern) for pattern in exclude}
+    excluded = set[Dim]().union(*filter(None, matched.values()))
     made, used = _dims_of(state, "produced"), _dims_of(state, "consumed")
     prunable = {d for d in members if d in made and d in used and d not in excluded}
     chosen = choose_factors(state, prunable, _neighbours(state, prunable))
     rows = _rows(state, prunable, chosen)
     dims = tuple(
-        PrunableDim(d, rows.get(d), tuple(members[d]), f"{d.name}#{d.index}")
+        PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d))
         for d in sorted(chosen, key=lambda d: d.index)
     )
-    return Analysis(state, dims, _fixed_axes(state, members, made, used, excluded))
+    fixed = _fixed_axes(state, members, made, used, excluded)
+    return Analysis(state, dims, fixed, tuple(p for p, found in matched.items() if found is None))
+
+
+def stable_name(dim: Dim) -> str:
+    """Return the name by which plans and users know a dim."""
+    return f"{dim.name}#{dim.index}"
 
 
 def _fix_unknown_lengths(state: Propagation) -> None:
@@ -200,22 +208,25 @@ def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
 
 
 def _excluded(
-    state: Propagation, members: Mapping[Dim, list[Member]], patterns: tuple[str, ...]
-) -> set[Dim]:
-    if not patterns:
-        return set()
+    state: Propagation, members: Mapping[Dim, list[Member]], pattern: str
+) -> set[Dim] | None:
+    """Return the dims of tensors, nodes and dims that a pattern names; None if it names nothing."""
 
     def matches(name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in patterns)
+        return name == pattern or fnmatchcase(name, pattern)
 
     found = {
-        d for d, ms in members.items() if matches(d.name) or any(matches(m.tensor) for m in ms)
+        d
+        for d, ms in members.items()
+        if matches(d.name) or matches(stable_name(d)) or any(matches(m.tensor) for m in ms)
     }
+    named = bool(found)
     for node in state.graph.nodes:
         if matches(node.proto.name) or any(map(matches, node.outputs)):
+            named = True
             for name in (*node.inputs, *node.outputs):
                 found.update(d for e in state.axes_of(name) or () for d in dims_in(e))
-    return found
+    return found if named else None
 
 
 def _dims_of(state: Propagation, side: Literal["produced", "consumed"]) -> set[Dim]:

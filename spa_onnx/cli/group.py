@@ -58,7 +58,7 @@ class _Commands(click.Group):
 def _explain(failure: Exception) -> tuple[str, int]:
     """Return what to tell the user of a failure, and the exit code."""
     if isinstance(failure, SpaError):
-        return str(failure), failure.exit_code
+        return ". ".join([str(failure), *getattr(failure, "__notes__", [])]), failure.exit_code
     if isinstance(failure, OSError):
         return str(failure), UNUSABLE
     if isinstance(failure, MemoryError):

@@ -36,7 +36,7 @@ exclude_option = click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave nodes, tensors and dims of this shell pattern whole. Repeatable.",
+    help="Leave nodes and tensors of this shell pattern whole. Repeatable.",
 )
 input_shape_option = click.option(
     "--input-shape",

@@ -34,9 +34,7 @@ def verify(
         except ProofFailedError as failure:
             if ctx.find_root().params["debug"]:
                 raise
-            # its last sentence is about a run of ours that failed
-            found = str(failure).partition(". Nothing was written")[0]
-            click.echo(f"Error: {pruned} is not what {plan} makes of {model}: {found}", err=True)
+            click.echo(f"Error: {pruned} is not what {plan} makes of {model}: {failure}", err=True)
             ctx.exit(failure.exit_code)
 
     from spa_onnx.report.proof import print_proof, proof_json

@@ -7,6 +7,7 @@ mapping count as our memory.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, overload
@@ -39,16 +40,18 @@ class FileSource:
     """A file, opened once and read at offsets."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
-        self.size = os.fstat(self._file.fileno()).st_size
+        self._path = path
+        self._handle = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._handle)
+        self.size = os.fstat(self._handle).st_size
 
     def read_into(self, offset: int, target: NDArray[np.uint8]) -> None:
         """Fill ``target``; the file may not have shrunk since it was opened."""
         view, done = memoryview(target.data), 0
         while done < len(view):
-            count = os.preadv(self._file.fileno(), [view[done:]], offset + done)
+            count = os.preadv(self._handle, [view[done:]], offset + done)
             if count == 0:
-                raise OSError(f"{self._file.name} ends at byte {offset + done}")
+                raise OSError(f"{self._path} ends at byte {offset + done}")
             done += count
 
 

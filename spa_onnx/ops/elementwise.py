@@ -5,6 +5,7 @@ Source: ONNX operator specifications; all of these broadcast as numpy does.
 
 from __future__ import annotations
 
+from spa_onnx.algebra.expression import size_of
 from spa_onnx.algebra.unify import equate
 from spa_onnx.ops.broadcast import broadcast
 from spa_onnx.ops.rule import Coupling, Operands, OpRule
@@ -32,7 +33,7 @@ def couple_per_axis(operands: Operands) -> Coupling:
         if not operands.has(k):
             continue
         scale = operands.axes(k)
-        if len(scale) == 1 and axes:
+        if len(scale) == 1 and axes and size_of(scale[0]) != 1:
             axis = operands.node.integer("axis", 1) % len(axes)
             equate(operands.space, axes[axis], scale[0], "scale of every lane")
         elif len(scale) > 1:

@@ -5,6 +5,8 @@ Source: ONNX Expand-13, Tile-13, ConstantOfShape-25, EyeLike-22, Range-11.
 
 from __future__ import annotations
 
+from math import ceil
+
 from spa_onnx.algebra.expression import ONE, Expr, size_of
 from spa_onnx.algebra.size import Size, symbol
 from spa_onnx.ops.rule import Coupling, Lanes, Operands, OpRule, RefusalError, Resized
@@ -61,17 +63,18 @@ def couple_eye_like(operands: Operands) -> Coupling:
 
 
 def couple_range(operands: Operands) -> Coupling:
-    """Count: a dynamic limit gives a dynamic length."""
-    bounds = []
-    for k in range(3):
-        try:
-            bounds.append(operands.sizes(k)[0])
-        except RefusalError:
-            bounds = []
-            break
-    if len(bounds) == 3 and bounds[2] == 1:
-        return Coupling(((operands.space.fixed(bounds[1] - bounds[0]),),))
-    return Coupling(((operands.space.fixed(symbol(f"length of {operands.node.outputs[0]}")),),))
+    """Count from start to limit: a dynamic limit gives a dynamic length."""
+    unknown = symbol(f"length of {operands.node.outputs[0]}")
+    fixed = operands.space.fixed
+    known = [operands.constant(k) for k in range(3)]
+    if all(value is not None for value in known):
+        start, limit, step = (float(value.reshape(-1)[0]) for value in known if value is not None)
+        return Coupling(((fixed(max(0, ceil((limit - start) / step)) if step else 0),),))
+    try:
+        first, last, by = (operands.sizes(k)[0] for k in range(3))
+    except RefusalError:
+        return Coupling(((fixed(unknown),),))
+    return Coupling(((fixed(last - first if by == 1 else unknown),),))
 
 
 RULES = (

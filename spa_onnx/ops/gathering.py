@@ -73,12 +73,11 @@ def _couple_constant(
         return _couple_strided(operands, e, around, chosen, strides)
     if chosen.ndim != 1:
         raise NoRefinementError(f"indices of rank {chosen.ndim}")
-    y = select(operands.space, e, chosen)
+    y, positions = select(operands.space, e, chosen)
 
     def resize(kept: Lanes) -> Resized:
-        mask = kept.mask(e)
-        position = np.cumsum(mask) - 1
-        return Resized(inputs={1: position[chosen[mask[chosen]]]})
+        unchanged = kept.length(e) == size_of(e)
+        return Resized() if unchanged else Resized(inputs={1: positions(kept)})
 
     coupling = _around(operands, around, (y,))
     return Coupling(coupling.outputs, resize=resize)
@@ -91,7 +90,8 @@ def _couple_single(
     cut(operands.space, rest, 1)
 
     def resize(kept: Lanes) -> Resized:
-        return Resized(inputs={1: [kept.length(before)]})
+        unchanged = kept.length(e) == size_of(e)
+        return Resized() if unchanged else Resized(inputs={1: [kept.length(before)]})
 
     coupling = _around(operands, around, (ONE,) * chosen.ndim)
     return Coupling(coupling.outputs, resize=resize)
@@ -128,6 +128,8 @@ def _couple_strided(
         middle[k] = part
 
     def resize(kept: Lanes) -> Resized:
+        if kept.length(e) == size_of(e):
+            return Resized()
         lengths = [kept.length(part) for part in parts]
         count = np.arange(int(np.prod(np.array(lengths, np.int64)))).reshape(lengths)  # type: ignore[arg-type]
         new = _insert_ones(count.transpose(np.argsort(order)), order, chosen.ndim)

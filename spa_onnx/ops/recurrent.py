@@ -59,6 +59,7 @@ def _equate_parameters(operands: Operands, gates: int) -> None:
             equate(space, operands.axes(position)[1], rows, "gates of a recurrence")
     for position in (5, 6):
         if operands.has(position):
+            space.fix(operands.axes(position)[0], "directions")
             equate(space, operands.axes(position)[2], hidden, "initial state")
 
 

@@ -38,6 +38,7 @@ class Span:
         before: lanes in front of the slice; None where steps choose lanes all along the axis.
         inside: lanes of the slice; None likewise.
         result: the axis behind the slice.
+        first: position of the first chosen lane, counted from the front.
     """
 
     axis: int
@@ -48,6 +49,7 @@ class Span:
     result: Expr
     before: Expr | None = None
     inside: Expr | None = None
+    first: Size = 0
 
 
 def couple_slice(operands: Operands) -> Coupling:
@@ -126,7 +128,7 @@ def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: 
     ):
         whole, chosen = factor(space, e, [size // step, step])
         space.fix(chosen, "one of a few lanes is chosen")
-        return Span(axis, int(first), end, step, e, whole)
+        return Span(axis, start, end, step, e, whole, first=first)
     space.fix(e, f"sliced in steps of {step}")
     return Span(axis, start, end, step, e, space.fixed(length))
 
@@ -173,7 +175,7 @@ def _new_bounds(kept: Lanes, span: Span) -> tuple[Size, Size]:
     if kept.length(span.whole) == size_of(span.whole):
         return span.start, span.end
     if span.before is None or span.inside is None:
-        return (span.start, span.end) if span.step < 0 else (span.start, END)
+        return (span.start, span.end) if span.step < 0 else (span.first, END)
     start = kept.length(span.before)
     reaches_end = isinstance(span.end, int) and span.end >= END // 2
     return start, span.end if reaches_end else start + kept.length(span.inside)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from spa_onnx.algebra.expression import Dim
-from spa_onnx.analyse.dims import Analysis
+from spa_onnx.analyse.dims import Analysis, stable_name
 from spa_onnx.errors import PlanError
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.plan.lanes import BoolArray, Kept, KeptLanes
@@ -92,7 +92,14 @@ class Plan:
                 for c in content["cuts"]
             )
             return Plan(str(content["structure"]), cuts, dict(content["settings"]))
-        except (ValueError, KeyError, TypeError, RecursionError) as failure:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as failure:
             raise PlanError(source, f"is no plan of spa-onnx ({failure!r})") from failure
 
     def lanes(self, analysis: Analysis, source: str = "") -> dict[Dim, Kept]:
@@ -143,7 +150,7 @@ def make_plan(analysis: Analysis, kept: Mapping[Dim, Kept], settings: Mapping[st
         if d.dim not in kept or kept[d.dim].mask.all():
             continue
         k = kept[d.dim]
-        rows = None if k.rows is None else f"{k.rows.name}#{k.rows.index}"
+        rows = None if k.rows is None else stable_name(k.rows)
         lanes = tuple(tuple(np.flatnonzero(m).tolist()) for m in k.mask.reshape(-1, d.dim.size))
         cuts.append(Cut(d.name, d.dim.size, rows, lanes))
     return Plan(fingerprint(analysis.propagation.graph), tuple(cuts), settings)

@@ -12,9 +12,9 @@ from spa_onnx.cost.polynomial import Costs
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.plan.plan import Plan
+from spa_onnx.prove.proof_values import Proof
 from spa_onnx.report.report import DimReport, PruneReport, Refusal, Sizes, library_versions
 from spa_onnx.rewrite.apply import Rewritten
-from spa_onnx.verify.proof_values import Proof
 
 NO_POWER = 1e-3
 """Distance between reference and original below which a proof shows nothing."""
@@ -48,7 +48,7 @@ def make_report(
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
-        notes=_notes(rewritten, plan, proof),
+        notes=_notes(analysis, rewritten, plan, proof),
     )
 
 
@@ -83,8 +83,10 @@ def refusals(analysis: Analysis) -> tuple[Refusal, ...]:
     )
 
 
-def _notes(rewritten: Rewritten, plan: Plan, proof: Proof | None) -> tuple[str, ...]:
-    notes = []
+def _notes(
+    analysis: Analysis, rewritten: Rewritten, plan: Plan, proof: Proof | None
+) -> tuple[str, ...]:
+    notes = [f"--exclude {p!r} names nothing in the model" for p in analysis.unmatched]
     if rewritten.dropped_nodes:
         notes.append(f"{len(rewritten.dropped_nodes)} nodes that computed old shapes were dropped")
     if plan.settings.get("input_shapes"):

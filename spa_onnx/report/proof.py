@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.report.words import count
-from spa_onnx.verify.proof_values import Difference, Proof
 
 
 def proof_line(proof: Proof) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from spa_onnx.verify.proof_values import Proof
+from spa_onnx.prove.proof_values import Proof
 
 
 @dataclass(frozen=True, slots=True)

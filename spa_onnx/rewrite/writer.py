@@ -15,7 +15,7 @@ import onnx
 from spa_onnx.errors import ModelFileError
 from spa_onnx.graph.tensors import all_tensors
 from spa_onnx.load.model import LoadedModel
-from spa_onnx.load.store import is_external, references
+from spa_onnx.load.store import byte_length, is_external, references
 from spa_onnx.load.wire import inflate
 from spa_onnx.rewrite.apply import Rewritten
 from spa_onnx.rewrite.payload import SCHEME, Payload, refer
@@ -44,7 +44,9 @@ def payloads_of(rewritten: Rewritten, loaded: LoadedModel) -> dict[str, Payload]
 def _key(tensor: onnx.TensorProto) -> str:
     entries = references(tensor)
     location = entries.get("location", "")
-    return location if location.startswith(SCHEME) else f"{location}@{entries.get('offset', '0')}"
+    if location.startswith(SCHEME):
+        return location
+    return f"{location}@{entries.get('offset', '0')}+{byte_length(tensor)}"
 
 
 def to_bytes(rewritten: Rewritten, loaded: LoadedModel) -> bytes:

@@ -9,7 +9,9 @@ import spa_onnx
 from tests.graph_writer import AnyArray
 
 
-def half(model: onnx.ModelProto, ratio: float = 0.5, seed: int = 0, **facts: Any) -> onnx.ModelProto:
+def half(
+    model: onnx.ModelProto, ratio: float = 0.5, seed: int = 0, **facts: Any
+) -> onnx.ModelProto:
     """Return the model without a random half of its lanes; the library proves it."""
     return half_result(model, ratio, seed, **facts).model
 

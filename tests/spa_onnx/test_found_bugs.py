@@ -34,6 +34,19 @@ def layers(*weights: tuple[int, ...]) -> onnx.ModelProto:
     return g.model(g.conv(x, 3))
 
 
+# rewrite/apply.py: an attribute that the node lacks counts as unchanged and is not added.
+def test_a_default_split_of_old_opsets_gets_sizes_when_parts_become_unequal() -> None:
+    g = GraphBuilder(opset=11)
+    a, b = g.node("Split", [g.linear(g.input("x", (2, 4)), 8)], 2, axis=1)
+    prune_at_random(g.model(a, g.gemm(b, 3)))
+
+
+def test_a_squeeze_of_old_opsets_gets_axes_when_another_axis_becomes_one() -> None:
+    g = GraphBuilder(opset=11)
+    x = g.global_average_pool(g.conv(g.input("x", (2, 3, 6, 6)), 4, 3))
+    prune_at_random(g.model(g.gemm(g.node("Squeeze", [x]), 3)), 0.75)
+
+
 # rewrite/writer.py: payloads are keyed by location and offset, so the later of two tensors at one
 # offset decides the length of both.
 def test_external_tensors_may_overlap(tmp_path: Path) -> None:
@@ -112,6 +125,14 @@ def test_a_maximum_may_be_one_of_integers() -> None:
     whole = g.node("Cast", [g.mul(x, g.constant(10.0))], to=onnx.TensorProto.INT32)
     largest = g.node("Cast", [g.reduce("ReduceMax", whole, 2)], to=onnx.TensorProto.FLOAT)
     prune_at_random(g.model(g.linear(x, 3), largest))
+
+
+# verify/reference.py: ONNX Runtime accepts this name in the original, but not in the reference.
+def test_the_standard_domain_has_two_names() -> None:
+    g = GraphBuilder(opset=13)
+    model = g.model(g.conv(g.relu(g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)), 3))
+    model.graph.node[1].domain = "ai.onnx"
+    assert len(prune_at_random(model).model.graph.node) == 3
 
 
 # ops/recurrent.py: the directions of initial states are not fixed.

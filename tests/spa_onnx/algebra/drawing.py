@@ -47,5 +47,7 @@ def spaces_with_expressions(draw: Any, count: int = 1) -> tuple[Space, list[Expr
     exprs = [draw_expression(draw, space) for _ in range(count)]
     for dim in list(space.dims):
         if dim.size % 2 == 0 and draw(st.integers(0, 4)) == 0:
-            space.bind(dim, space.product([space.dim(2, "left"), space.dim(dim.size // 2, "right")]))
+            space.bind(
+                dim, space.product([space.dim(2, "left"), space.dim(dim.size // 2, "right")])
+            )
     return space, exprs

@@ -167,7 +167,10 @@ def test_labels_and_orders_join(order: list[int], names: list[int]) -> None:
     space.couple_lanes(dim, order=np.array(order))
     labels = space.orbits(dim)
     assert labels is not None
-    edges = [*enumerate(order), *((j, k) for j in range(8) for k in range(8) if names[j] == names[k])]
+    edges = [
+        *enumerate(order),
+        *((j, k) for j in range(8) for k in range(8) if names[j] == names[k]),
+    ]
     assert labelled(labels) == components(8, edges)
 
 

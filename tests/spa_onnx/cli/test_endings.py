@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 import spa_onnx
-import spa_onnx.verify.proof
+import spa_onnx.prove.proof
 from spa_onnx.cli import main
 from spa_onnx.errors import ProofFailedError
 from tests.spa_onnx.cli.commands import leftovers, run
@@ -44,7 +44,7 @@ def test_a_run_that_ends_early_leaves_nothing(
     code: int,
     text: str,
 ) -> None:
-    monkeypatch.setattr(spa_onnx.verify.proof, "prove", failing(failure))
+    monkeypatch.setattr(spa_onnx.prove.proof, "prove", failing(failure))
     output.write_bytes(b"an older result")
     before = sorted(p.name for p in model.parent.iterdir())
     texts = ("--plan-out", model.with_name("p.json"), "--json", model.with_name("r.json"))
@@ -60,7 +60,7 @@ def test_debug_shows_where_an_error_comes_from(
     monkeypatch: pytest.MonkeyPatch, model: Path, output: Path
 ) -> None:
     failure = ProofFailedError("y", 0.5, 1e-4, "Conv 'c'")
-    monkeypatch.setattr(spa_onnx.verify.proof, "prove", failing(failure))
+    monkeypatch.setattr(spa_onnx.prove.proof, "prove", failing(failure))
     assert run("--debug", "prune", model, "-o", output).exception is failure
     assert run("prune", model, "-o", output).exception is not failure
 
@@ -80,7 +80,7 @@ def test_a_signal_in_the_middle_of_the_proof_leaves_nothing(
     model: Path, output: Path, number: signal.Signals, code: int
 ) -> None:
     slow = (
-        "import time, spa_onnx.verify.proof as p\n"
+        "import time, spa_onnx.prove.proof as p\n"
         "p.prove = lambda *a: time.sleep(60)\n"
         "from spa_onnx.cli import main\n"
         "main()"

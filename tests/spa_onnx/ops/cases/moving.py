@@ -326,7 +326,13 @@ CASES = (
     *forms("Gather", "choice", (7, 13), _gather(SHUFFLED[:10])),
     *forms("Gather", "repeated", (7, 13), _gather(np.repeat(np.arange(12), 2))),
     *forms("Gather", "tiled", (7, 13), _gather(np.tile(np.arange(12), 2))),
-    *forms("Gather", "irregular repeats", (13,), _gather([0, 5, 0, 9, 3, 3, 7, 1, 2, 8, 1, 11, 0]), cut=False),
+    *forms(
+        "Gather",
+        "irregular repeats",
+        (13,),
+        _gather([0, 5, 0, 9, 3, 3, 7, 1, 2, 8, 1, 11, 0]),
+        cut=False,
+    ),
     *forms("Gather", "one lane", (7, 13, NEWEST), _gather_one(3)),
     *forms("Gather", "last lane", (11, NEWEST), _gather_one(-1)),
     *forms("Gather", "as reshape", (7, NEWEST), _gather_as_reshape),
@@ -335,7 +341,9 @@ CASES = (
     *forms("GatherND", "positions", (11, NEWEST), _gather_nd),
     *forms("GatherND", "in every batch", (12, NEWEST), _gather_nd_batch),
     *forms("Scatter", "positions", (9,), _scatter("Scatter"), cut=False),
-    *forms("ScatterElements", "positions", (11, 18, NEWEST), _scatter("ScatterElements"), cut=False),
+    *forms(
+        "ScatterElements", "positions", (11, 18, NEWEST), _scatter("ScatterElements"), cut=False
+    ),
     *forms("ScatterND", "positions", (11, 18, NEWEST), _scatter_nd),
     *forms("GridSample", "positions", (16, 20, NEWEST), _grid_sample),
     *forms("RoiAlign", "regions", (10, 16, 21), _roi_align),

@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.errors import GraphError, ProofFailedError, RuntimeRefusedError, UnknownShapeError
+from spa_onnx.errors import (
+    GraphError,
+    ProofFailedError,
+    PrunedModelRefusedError,
+    RuntimeRefusedError,
+    UnknownShapeError,
+)
 from spa_onnx.graph.shapes import infer
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept, KeptLanes
-from spa_onnx.verify.feeds import make_feeds, symbol_choices
-from spa_onnx.verify.proof_values import Difference, Proof
-from spa_onnx.verify.reference import masked_reference
-from spa_onnx.verify.runtime import RefusedError, open_session, run
+from spa_onnx.prove.feeds import make_feeds, symbol_choices
+from spa_onnx.prove.proof_values import Difference, Proof
+from spa_onnx.prove.reference import masked_reference
+from spa_onnx.prove.runtime import RefusedError, open_session, run
 
 INNER_TENSORS = 24
 """Inner tensors compared beside the outputs; outputs alone can prove nothing."""
@@ -188,11 +194,15 @@ def _compare(
         del session
     except RefusedError as refusal:
         raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
+    except UnicodeDecodeError as failure:
+        raise GraphError(
+            "the graph", f"holds text that is no UTF-8 ({failure})", "Repair it"
+        ) from failure
     try:
         session = open_session(pruned.skeleton, pruned.weights, names, trial.branch)
         actual = run(session, names, trial.feeds)
     except RefusedError as refusal:
-        raise ProofFailedError(str(refusal).strip(), float("inf"), 0.0, "ONNX Runtime") from refusal
+        raise PrunedModelRefusedError(str(refusal)) from refusal
     found = []
     for name, want, got, before in zip(names, expected, actual, trial.tensors, strict=True):
         axes = state.axes_of(name)

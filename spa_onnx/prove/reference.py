@@ -20,6 +20,7 @@ from onnx import helper
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.graph.node import Node, Scope
 from spa_onnx.graph.shapes import infer
+from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.ops.rule import Mixed, Neutral
 from spa_onnx.plan.lanes import KeptLanes
 
@@ -35,7 +36,7 @@ DEFAULT_FILL = 1e30
 def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
     """Return the original with a mask before each operator that mixes an axis with cut lanes."""
     state = analysis.propagation
-    graph = gs.import_onnx(state.graph.model)
+    graph = gs.import_onnx(_one_standard_domain(state.graph.model))
     places = dict(_places(graph, ()))
     writers = {scope: _Writer(g, state.graph.standard_version) for scope, (g, _) in places.items()}
     types = infer(state.graph.model).types
@@ -56,6 +57,19 @@ def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
     del model.opset_import[:]
     model.opset_import.extend(state.graph.model.opset_import)
     return model
+
+
+def _one_standard_domain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with its standard operators in the domain ``""``, never ``ai.onnx``."""
+    nodes = [node for graph in all_graphs(model.graph) for node in graph.node]
+    if not any(node.domain == "ai.onnx" for node in nodes):
+        return model
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(model)
+    for graph in all_graphs(renamed.graph):
+        for node in graph.node:
+            node.domain = "" if node.domain == "ai.onnx" else node.domain
+    return renamed
 
 
 def _places(graph: Any, scope: Scope) -> Iterator[tuple[Scope, tuple[Any, list[Any]]]]:
@@ -121,14 +135,20 @@ class _Writer:
     def constant(self, values: NDArray[Any]) -> Tensor:
         """Return a constant tensor."""
         self._count += 1
-        return gs.Constant(f"{self._prefix}_{self._count}", np.ascontiguousarray(values))
+        return gs.Constant(f"{self._prefix}_{self._count}", np.array(values))
 
     def _zeroed(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Tensor:
+        if dtype.kind == "b":
+            return self.op("And", [x, self.constant(mask)])
         return self.op("Mul", [x, self.constant(mask.astype(dtype))])
 
     def _filled(
         self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any], sign: int
     ) -> Tensor:
+        if dtype.kind in "iu":
+            limit = np.iinfo(dtype)
+            extreme = np.array(limit.max if sign > 0 else limit.min, dtype)
+            return self.op("Where", [self.constant(mask), x, self.constant(extreme)])
         fill = sign * FILL.get(dtype, DEFAULT_FILL)
         return self.op("Add", [x, self.constant((~mask).astype(dtype) * np.array(fill, dtype))])
 
@@ -161,26 +181,40 @@ class _Writer:
         centred: bool,
         epsilon: float,
         dtype: np.dtype[Any],
-    ) -> Tensor:
-        """Return ``(x - mean) / sqrt(var + epsilon)`` with statistics over the lanes that stay."""
+    ) -> list[Tensor]:
+        """Return ``(x - mean) / sqrt(var + epsilon)``, the mean if centred, and ``1 / sqrt(...)``.
+
+        Statistics are over the lanes that stay.
+        """
         share = share_kept(mask, axes)
         zeroed = self._zeroed(x, mask, dtype)
-        if centred:
-            shifted = self.op("Sub", [x, self._mean(zeroed, axes, share, dtype)])
-            zeroed = self._zeroed(shifted, mask, dtype)
+        mean = [self._mean(zeroed, axes, share, dtype)] if centred else []
+        if mean:
+            zeroed = self._zeroed(self.op("Sub", [x, *mean]), mask, dtype)
         variance = self._mean(self.op("Mul", [zeroed, zeroed]), axes, share, dtype)
         shifted = self.op("Add", [variance, self.constant(np.array(epsilon, dtype))])
-        return self.op("Div", [zeroed, self.op("Sqrt", [shifted])])
+        deviation = self.op("Sqrt", [shifted])
+        inverse = self.op("Reciprocal", [deviation])
+        return [self.op("Div", [zeroed, deviation]), *mean, inverse]
 
-    def _finish(self, target: Any, y: Tensor, scale: Tensor | None, bias: Tensor | None) -> None:
-        """Scale, shift and replace the node."""
-        result = target.outputs[0]
+    def _finish(
+        self,
+        target: Any,
+        y: Tensor,
+        scale: Tensor | None,
+        bias: Tensor | None,
+        statistics: Sequence[Tensor] = (),
+    ) -> None:
+        """Scale, shift and replace the node; its further outputs are the statistics."""
+        result, *others = target.outputs
         if scale is not None:
             y = self.op("Mul", [y, scale])
         if bias is not None:
             y = self.op("Add", [y, bias])
         target.outputs.clear()
         target.inputs.clear()
+        for made, other in zip(statistics, others, strict=False):
+            self._become(self.op("Identity", [made]), other)
         self.replaced.add(id(target))
         self._become(y, result)
 
@@ -192,15 +226,15 @@ class _Writer:
         x, scale, *rest = target.inputs
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         centred = mixed.neutral is Neutral.LAYER_NORM
-        y = self._standardised(x, mask, mixed.axes, centred, epsilon, dtype)
-        self._finish(target, y, scale, rest[0] if rest else None)
+        y, *statistics = self._standardised(x, mask, mixed.axes, centred, epsilon, dtype)
+        self._finish(target, y, scale, rest[0] if rest else None, statistics)
 
     def _instance_norm(
         self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
     ) -> None:
         x, scale, bias = target.inputs
         epsilon = float(node.attributes.get("epsilon", 1e-5))
-        y = self._standardised(x, mask, mixed.axes, True, epsilon, dtype)
+        y, *_ = self._standardised(x, mask, mixed.axes, True, epsilon, dtype)
         shape = self.constant(np.array([-1, *[1] * len(mixed.axes)], np.int64))
         self._finish(
             target, y, self.op("Reshape", [scale, shape]), self.op("Reshape", [bias, shape])
@@ -223,7 +257,7 @@ class _Writer:
         ]  # groups that are gone need some statistics
         full = np.where(alive, grouped_mask, pattern)
         epsilon = float(node.attributes.get("epsilon", 1e-5))
-        y = self._standardised(grouped, full, (2, 3), True, epsilon, dtype)
+        y, *_ = self._standardised(grouped, full, (2, 3), True, epsilon, dtype)
         y = self.op("Reshape", [y, self.op("Shape", [x])])
         per_group = node.version < 21
         repeat = np.repeat(np.arange(groups), inside) if per_group else np.arange(channels)
