@@ -11,7 +11,7 @@ prune:
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet .
 	mkdir -p build
-	$(BIN)/spa-onnx prune models/digits/digits.onnx -o build/digits_pruned.onnx --ratio 0.5
+	$(BIN)/spa-onnx prune models/digits/digits.onnx -o build/digits_pruned.onnx --keep-flops 0.7
 	$(BIN)/python models/digits/evaluate.py models/digits/digits.onnx build/digits_pruned.onnx
 
 # A developer's way: an editable install. Without the kernels half of the tests would be

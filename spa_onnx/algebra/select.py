@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import Dim, Expr, IntArray, is_fixed, size_of, sole_factor
-from spa_onnx.algebra.refine import cut
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError, Space
 

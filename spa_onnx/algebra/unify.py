@@ -1,12 +1,23 @@
-"""Make two axis expressions equal by refining both to what they have in common."""
+"""Make two axis expressions equal, or write one as a product, by refining what they are made of.
+
+The two need each other: factors of equal products are equal, and a concatenation is a product where
+its parts have equal columns.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from spa_onnx.algebra.cut import MAX_RUNS, cut, cut_term
 from spa_onnx.algebra.expression import (
+    ONE,
     Dim,
     Expr,
+    Factor,
+    Fixed,
+    Nested,
     Permuted,
     Term,
     dims_in,
@@ -16,8 +27,7 @@ from spa_onnx.algebra.expression import (
     sole_factor,
     term_size,
 )
-from spa_onnx.algebra.refine import cut_term, split_factor
-from spa_onnx.algebra.size import compare
+from spa_onnx.algebra.size import Size, compare, product
 from spa_onnx.algebra.space import NoRefinementError, Reason, Space
 
 
@@ -132,3 +142,111 @@ def _unify_concatenations(space: Space, a: Expr, b: Expr) -> None:
         unify(space, head_a, head_b)
         if not a or not b:
             return
+
+
+def split(space: Space, expr: Expr, rows: Size, columns: Size) -> tuple[Expr, Expr]:
+    """Write ``expr`` as ``rows * columns``.
+
+    Raises:
+        NoRefinementError: sizes do not divide or concatenated parts do not line up.
+    """
+    expr = space.normal(expr)
+    if rows == 1:
+        return ONE, expr
+    if columns == 1:
+        return expr, ONE
+    if is_fixed(expr):
+        return space.fixed(rows), space.fixed(columns)
+    if len(expr) == 1:
+        return _split_term(space, expr[0], rows)
+    return _split_concatenation(space, expr, columns)
+
+
+def _split_term(space: Space, term: Term, rows: Size) -> tuple[Expr, Expr]:
+    taken: Size = 1
+    position = 0
+    while taken != rows and position < len(term):
+        grown = taken * factor_size(term[position])
+        if rows % grown != 0:
+            break
+        taken, position = grown, position + 1
+    if taken == rows:
+        return space.normal((term[:position],)), space.normal((term[position:],))
+    if position == len(term) or rows % taken != 0:
+        raise NoRefinementError(f"{rows} rows of {term}")
+    left, right = split_factor(space, term[position], rows // taken)
+    return (
+        space.product([(term[:position],), left]),
+        space.product([right, (term[position + 1 :],)]),
+    )
+
+
+def split_factor(space: Space, factor: Factor, rows: Size) -> tuple[Expr, Expr]:
+    """Write one factor as ``rows * columns``, refining a free dim."""
+    size = factor_size(factor)
+    if size % rows != 0:
+        raise NoRefinementError(f"{size} lanes are no multiple of {rows}")
+    columns = size // rows
+    if isinstance(factor, Fixed):
+        return space.fixed(rows), space.fixed(columns)
+    if isinstance(factor, Nested):
+        return split(space, factor.expr, rows, columns)
+    if isinstance(factor, Dim):
+        left, right = space.dim(rows, factor.name), space.dim(columns, factor.name)
+        space.bind(factor, space.product([left, right]))
+        return left, right
+    raise NoRefinementError("permuted lanes have no factors")
+
+
+def _split_concatenation(space: Space, expr: Expr, columns: Size) -> tuple[Expr, Expr]:
+    """Write ``a | b`` as ``(a' | b') * c``: every part's columns are the same lanes."""
+    tops: list[Expr] = []
+    bottoms: list[Expr] = []
+    group: list[Term] = []
+    for term in expr:
+        group.append(term)
+        lanes = size_of(tuple(group))
+        if lanes % columns != 0:
+            continue
+        if len(group) == 1:
+            top, bottom = split(space, (term,), lanes // columns, columns)
+            tops.append(top)
+            bottoms.append(bottom)
+        else:
+            _split_straddling(space, tuple(group), columns, tops, bottoms)
+        group = []
+    if group:
+        raise NoRefinementError(f"parts do not fill rows of {columns}")
+    for bottom in bottoms[1:]:
+        unify(space, bottoms[0], bottom)
+    return space.concat(tops), space.normal(bottoms[0])
+
+
+def _split_straddling(
+    space: Space, group: Expr, columns: Size, tops: list[Expr], bottoms: list[Expr]
+) -> None:
+    rest, lanes = group, size_of(group)
+    count = lanes // columns
+    if not isinstance(count, int) or count > MAX_RUNS:
+        raise NoRefinementError(f"parts straddle {count} rows")
+    for _ in range(count - 1):
+        row, rest = cut(space, rest, columns)
+        tops.append(ONE)
+        bottoms.append(row)
+    tops.append(ONE)
+    bottoms.append(rest)
+
+
+def factor(space: Space, expr: Expr, sizes: Sequence[Size]) -> list[Expr]:
+    """Return expressions of these sizes whose product is ``expr``; where none exist, fix them."""
+    parts: list[Expr] = []
+    rest = product(sizes)
+    for size in sizes[:-1]:
+        rest = rest // size if size != 0 else 0
+        try:
+            head, expr = split(space, expr, size, rest)
+        except NoRefinementError as failure:
+            space.fix(expr, f"no row-major factors of {size} and {rest} ({failure})")
+            head, expr = space.fixed(size), space.fixed(rest)
+        parts.append(head)
+    return [space.normal(e) for e in (*parts, expr)]

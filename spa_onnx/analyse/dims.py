@@ -8,7 +8,7 @@ ties the rows together.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,12 +16,9 @@ from math import prod
 from typing import Literal
 
 from spa_onnx.algebra.expression import (
-    Axes,
     Dim,
     Expr,
     Fixed,
-    Nested,
-    Permuted,
     dims_in,
     size_of,
 )
@@ -29,6 +26,7 @@ from spa_onnx.algebra.size import Polynomial, terms_of
 from spa_onnx.algebra.space import Reason
 from spa_onnx.analyse.factors import choose_factors, removed_by_halving
 from spa_onnx.analyse.propagate import InputShapes, Propagation, propagate
+from spa_onnx.analyse.rows import uneven_rows
 from spa_onnx.cost.polynomial import costs
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Mixed
@@ -126,8 +124,8 @@ def choose_dims(state: Propagation, exclude: Iterable[str] = ()) -> Analysis:
     excluded = set[Dim]().union(*filter(None, matched.values()))
     made, used = _dims_of(state, "produced"), _dims_of(state, "consumed")
     prunable = {d for d in members if d in made and d in used and d not in excluded}
-    chosen = choose_factors(state, prunable, _neighbours(state, prunable))
-    rows = _rows(state, prunable, chosen)
+    chosen = choose_factors(state, prunable)
+    rows = uneven_rows(state, prunable, chosen)
     dims = tuple(
         PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d))
         for d in sorted(chosen, key=lambda d: d.index)
@@ -237,141 +235,6 @@ def _dims_of(state: Propagation, side: Literal["produced", "consumed"]) -> set[D
         for e in getattr(coupling, side)
         for dim in dims_in(state.space.normal(e))
     }
-
-
-# -- one factor of a product ------------------------------------------------------------------
-
-
-def _all_axes(state: Propagation) -> Iterable[Axes]:
-    seen: dict[Axes, None] = {}
-    for name in state.axes:
-        axes = state.axes_of(name)
-        if axes:
-            seen[axes] = None
-    return seen
-
-
-def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
-    """Return for every dim the ones that stand in a product with it, on any axis."""
-    found: dict[Dim, set[Dim]] = defaultdict(set)
-    seen: set[Expr] = set()
-
-    def visit(expr: Expr) -> None:
-        if expr in seen:
-            return
-        seen.add(expr)
-        for term in expr:
-            groups = [prunable.intersection(dims_in(((f,),))) for f in term]
-            for j, left in enumerate(groups):
-                for right in groups[j + 1 :]:
-                    for a in left:
-                        found[a] |= right - {a}
-                    for b in right:
-                        found[b] |= left - {b}
-            for f in term:
-                if isinstance(f, Nested | Permuted):
-                    visit(f.expr)
-
-    for axes in _all_axes(state):
-        for e in axes:
-            visit(e)
-    return found
-
-
-# -- uneven rows --------------------------------------------------------------------------------
-
-
-def _rows(state: Propagation, prunable: set[Dim], chosen: set[Dim]) -> dict[Dim, Dim]:
-    """Return for every chosen dim that may be uneven the dim of its rows.
-
-    ``d`` may differ per lane of ``h`` iff in every tensor that holds ``d``: ``h`` occurs on exactly
-    one axis; it stands to the left of ``d`` in the same product, or alone in another axis that is
-    one plain term; neither is permuted; and ``h`` is not uneven itself.
-    """
-    candidates = _right_of_another(state, prunable) & chosen
-    if not candidates:
-        return {}
-    possible: dict[Dim, set[Dim]] = {}
-    for axes in _all_axes(state):
-        places = _Places(axes)
-        for d in candidates & places.contexts.keys():
-            allowed = {h for h in places.contexts if h in prunable and places.allows(d, h)}
-            possible[d] = possible[d] & allowed if d in possible else allowed
-    rows: dict[Dim, Dim] = {}
-    for d in sorted(possible, key=lambda d: (d.size, d.index)):
-        free = [
-            h
-            for h in possible[d]
-            if h not in rows
-            and d not in rows.values()
-            and state.space.orbits(d) is None
-            and state.space.orbits(h) is None
-        ]
-        if free:
-            rows[d] = max(free, key=lambda h: (h.size, -h.index))
-    return rows
-
-
-def _right_of_another(state: Propagation, prunable: set[Dim]) -> set[Dim]:
-    """Return prunable dims that stand behind another one in a product; the only candidates.
-
-    Searching all pairs would be cubic in the number of dims.
-    """
-    found: set[Dim] = set()
-    seen: set[Expr] = set()
-
-    def visit(expr: Expr, behind: bool) -> None:
-        for term in expr:
-            inside = behind
-            for f in term:
-                if isinstance(f, Dim) and f in prunable:
-                    if inside:
-                        found.add(f)
-                    inside = True
-                elif isinstance(f, Nested | Permuted):
-                    visit(f.expr, inside)
-
-    for axes in _all_axes(state):
-        for e in axes:
-            if e not in seen:
-                seen.add(e)
-                visit(e, False)
-    return found
-
-
-class _Places:
-    """Where the dims of one tensor stand."""
-
-    def __init__(self, axes: Axes) -> None:
-        self.axes = axes
-        self.contexts: dict[Dim, list[frozenset[Dim]]] = defaultdict(list)
-        self.permuted: set[Dim] = set()
-        self.axis_count: Counter[Dim] = Counter()
-        for e in axes:
-            self.axis_count.update(set(dims_in(e)))
-            self._visit(e, frozenset(), False)
-
-    def _visit(self, expr: Expr, left: frozenset[Dim], permuted: bool) -> None:
-        for term in expr:
-            before = left
-            for f in term:
-                if isinstance(f, Dim):
-                    self.contexts[f].append(before)
-                    before |= {f}
-                    if permuted:
-                        self.permuted.add(f)
-                elif isinstance(f, Nested | Permuted):
-                    self._visit(f.expr, before, permuted or isinstance(f, Permuted))
-
-    def allows(self, d: Dim, h: Dim) -> bool:
-        """Say whether this tensor lets ``d`` differ per lane of ``h``."""
-        if h is d or self.axis_count[h] != 1 or {d, h} & self.permuted:
-            return False
-        if all(h in context for context in self.contexts[d]):
-            return True
-        if len(self.contexts[h]) != 1 or any(h in context for context in self.contexts[d]):
-            return False
-        return any(len(e) == 1 and h in e[0] and d not in dims_in(e) for e in self.axes)
 
 
 # -- what stays ---------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ biases do not count, or attention would lose whole heads for the sake of its pos
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.expression import Dim, Expr, Nested, Permuted, dims_in
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.cost.polynomial import CostPolynomial, costs
 
@@ -26,16 +27,14 @@ TIE = 0.995
 """x; more lanes win."""
 
 
-def choose_factors(
-    state: Propagation, prunable: Iterable[Dim], neighbours: Mapping[Dim, set[Dim]]
-) -> set[Dim]:
+def choose_factors(state: Propagation, prunable: set[Dim]) -> set[Dim]:
     """Return the dims to cut.
 
     Args:
         state: the solved graph.
         prunable: all dims that could be cut.
-        neighbours: for a dim the ones that share a product with it, on any axis.
     """
+    neighbours = _neighbours(state, prunable)
     dims = sorted(prunable, key=lambda d: d.index)
     if not any(neighbours.get(d) for d in dims):
         return set(dims)
@@ -82,3 +81,30 @@ def _removed(option: Iterable[Dim], index: Mapping[Dim, int], cost: CostPolynomi
 def removed_by_halving(dims: Sequence[Dim], cost: CostPolynomial) -> float:
     """Return how much cost goes when all dims lose half of their lanes."""
     return _removed(dims, {d: k for k, d in enumerate(dims)}, cost)
+
+
+def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
+    """Return for every dim the ones that stand in a product with it, on any axis."""
+    found: dict[Dim, set[Dim]] = defaultdict(set)
+    seen: set[Expr] = set()
+
+    def visit(expr: Expr) -> None:
+        if expr in seen:
+            return
+        seen.add(expr)
+        for term in expr:
+            groups = [prunable.intersection(dims_in(((f,),))) for f in term]
+            for j, left in enumerate(groups):
+                for right in groups[j + 1 :]:
+                    for a in left:
+                        found[a] |= right - {a}
+                    for b in right:
+                        found[b] |= left - {b}
+            for f in term:
+                if isinstance(f, Nested | Permuted):
+                    visit(f.expr)
+
+    for axes in state.all_axes():
+        for e in axes:
+            visit(e)
+    return found

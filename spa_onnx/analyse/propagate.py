@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,15 @@ class Propagation:
             self.axes[name] = tuple(self.space.dim(n, f"{name}:{k}") for k, n in enumerate(dims))
         axes = self.axes.get(name)
         return None if axes is None else tuple(map(self.space.normal, axes))
+
+    def all_axes(self) -> Iterable[Axes]:
+        """Return the axes of all tensors, equal ones once."""
+        found: dict[Axes, None] = {}
+        for name in self.axes:
+            axes = self.axes_of(name)
+            if axes:
+                found[axes] = None
+        return found
 
     def value_of(self, name: str) -> Value | None:
         """Return small known contents: shape arithmetic, integer constants and scalars."""

@@ -11,18 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from spa_onnx.algebra.expression import IntArray, sizes_of
+from spa_onnx.algebra.expression import Axes, IntArray, sizes_of
 from spa_onnx.algebra.size import Size
 from spa_onnx.graph.node import Node
+from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.reshaping import target_shape
 from spa_onnx.ops.rule import RefusalError
+from spa_onnx.ops.values import Value
 
-if TYPE_CHECKING:
-    from spa_onnx.analyse.propagate import Propagation
+
+class Known(Protocol):
+    """What is known of a graph while it is walked."""
+
+    graph: Graph
+
+    def axes_of(self, name: str) -> Axes | None:
+        """Return a tensor's axes."""
+        ...
+
+    def value_of(self, name: str) -> Value | None:
+        """Return small known contents."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Shuffle:
     order: IntArray
 
 
-def find_shuffle(state: Propagation, first: Node) -> Shuffle | None:
+def find_shuffle(state: Known, first: Node) -> Shuffle | None:
     """Return the shuffle that starts at a node, if there is one."""
     if first.op != "Reshape":
         return None
@@ -68,7 +81,7 @@ def find_shuffle(state: Propagation, first: Node) -> Shuffle | None:
     return Shuffle((first, second, third), first.inputs[0], third.outputs[0], axis, lanes)
 
 
-def _shape(state: Propagation, node: Node) -> list[Size]:
+def _shape(state: Known, node: Node) -> list[Size]:
     value = state.value_of(node.inputs[1])
     if value is None:
         raise RefusalError("shape unknown so far")

@@ -9,9 +9,8 @@ Depthwise is ``i`` of length one. Source: ONNX Conv-22, ConvTranspose-22.
 from __future__ import annotations
 
 from spa_onnx.algebra.expression import ONE, Axes, Expr, size_of
-from spa_onnx.algebra.refine import factor
 from spa_onnx.algebra.size import Size
-from spa_onnx.algebra.unify import equate
+from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.rule import Coupling, Lanes, Mixed, Operands, OpRule, RefusalError, Resized
 from spa_onnx.ops.window import Window
 

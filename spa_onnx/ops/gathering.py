@@ -12,11 +12,12 @@ from itertools import accumulate
 
 import numpy as np
 
+from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import ONE, Axes, Expr, IntArray, is_fixed, size_of
-from spa_onnx.algebra.refine import cut, factor
 from spa_onnx.algebra.select import select
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError
+from spa_onnx.algebra.unify import factor
 from spa_onnx.ops.broadcast import broadcast
 from spa_onnx.ops.rule import (
     Coupling,

@@ -5,8 +5,8 @@ Source: ONNX Concat-13, Split-18.
 
 from __future__ import annotations
 
+from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import Expr, size_of
-from spa_onnx.algebra.refine import cut
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError
 from spa_onnx.ops.broadcast import broadcast

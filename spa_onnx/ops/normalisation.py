@@ -7,8 +7,7 @@ GroupNormalization-18 and -21, RMSNormalization-23, LpNormalization-22.
 from __future__ import annotations
 
 from spa_onnx.algebra.expression import ONE, size_of
-from spa_onnx.algebra.refine import factor
-from spa_onnx.algebra.unify import equate
+from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.broadcast import broadcast
 from spa_onnx.ops.rule import (
     Coupling,

@@ -55,6 +55,7 @@ def _equate_parameters(operands: Operands, gates: int) -> None:
     stacked = {1: gates, 2: gates, 3: 2 * gates, PEEPHOLES: 3}
     for position, count in stacked.items():
         if operands.has(position):
+            space.fix(operands.axes(position)[0], "directions")
             rows = space.product([space.fixed(count), hidden])
             equate(space, operands.axes(position)[1], rows, "gates of a recurrence")
     for position in (5, 6):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from spa_onnx.algebra.expression import Axes, Expr, size_of
-from spa_onnx.algebra.refine import factor
 from spa_onnx.algebra.size import Size, symbol
+from spa_onnx.algebra.unify import factor
 from spa_onnx.ops.rule import (
     Coupling,
     Lanes,

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spa_onnx.algebra.expression import ONE, Axes, Expr, size_of, sizes_of
-from spa_onnx.algebra.refine import factor
 from spa_onnx.algebra.size import Polynomial, Size, compare, product
 from spa_onnx.algebra.space import Space
+from spa_onnx.algebra.unify import factor
 from spa_onnx.ops.rule import (
     Coupling,
     Lanes,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import Expr, is_fixed, size_of
-from spa_onnx.algebra.refine import cut, factor
 from spa_onnx.algebra.size import Polynomial, Size, compare, symbol
 from spa_onnx.algebra.space import NoRefinementError
+from spa_onnx.algebra.unify import factor
 from spa_onnx.ops.rule import (
     Coupling,
     Lanes,

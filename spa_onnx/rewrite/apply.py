@@ -7,7 +7,7 @@ replaced, so dynamic axes stay dynamic and untouched nodes stay untouched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,7 +169,9 @@ class _SizeRewriter:
         if coupling is not None and coupling.resize is not None:
             resized = coupling.resize(self._lanes)
             for name, number in resized.attributes.items():
-                absent: list[int] | None = [] if isinstance(number, Sequence) and not number else None
+                absent: list[int] | None = (
+                    [] if isinstance(number, Sequence) and not number else None
+                )
                 if number != node.attributes.get(name, absent):
                     self._editor.set_attribute(node, name, number)
             for position, entries in resized.inputs.items():

@@ -93,15 +93,6 @@ def test_gather_may_reorder_lanes_that_differ_between_heads() -> None:
     prune_at_random(g.model(g.linear(joined, 7)))
 
 
-# ops/pooling.py: the second output numbers positions through all channels of the whole tensor.
-def test_positions_of_maxima_depend_on_the_number_of_channels() -> None:
-    g = GraphBuilder(opset=13)
-    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
-    y, where = g.node("MaxPool", [x], 2, kernel_shape=[2, 2], strides=[2, 2])
-    numbers = g.mul(g.node("Cast", [where], to=1), g.constant(0.001))
-    prune_at_random(g.model(g.conv(y, 3), g.conv(numbers, 3)))
-
-
 # verify/reference.py: np.ascontiguousarray makes the factor of a scalar mean one-dimensional.
 def test_a_mean_over_everything_is_a_scalar() -> None:
     g = GraphBuilder(opset=13)
@@ -133,15 +124,6 @@ def test_the_standard_domain_has_two_names() -> None:
     model = g.model(g.conv(g.relu(g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)), 3))
     model.graph.node[1].domain = "ai.onnx"
     assert len(prune_at_random(model).model.graph.node) == 3
-
-
-# ops/recurrent.py: the directions of initial states are not fixed.
-def test_directions_of_an_initial_state_stay() -> None:
-    g = GraphBuilder(opset=13)
-    states = g.gemm(g.input("s", (3, 4)), 12)
-    initial = g.transpose(g.reshape(states, (3, 2, 6)), 1, 0, 2)
-    y = g.recurrent("GRU", g.input("x", (5, 3, 4)), 6, bidirectional=True, initial=[initial])
-    prune_at_random(g.model(y, g.gemm(states, 3)))
 
 
 # allocate/problem.py: one orbit above the width keeps every lane, and nobody notices.

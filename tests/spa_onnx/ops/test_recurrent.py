@@ -2,7 +2,7 @@ import onnx
 import pytest
 
 from tests.builders import GraphBuilder
-from tests.spa_onnx.pruned_models import attribute, half, reasons, shape
+from tests.spa_onnx.pruned_models import attribute, half, reasons, shape, widths
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -46,3 +46,11 @@ def test_batch_first_layout_is_refused() -> None:
     g._types[y] = onnx.helper.make_tensor_type_proto(1, (2, 5, 1, 6))
     model = g.model(g.linear(g.squeeze(y, 2), 3), check=False)
     assert "batch-first layout" in reasons(model, "const_1", 1)
+
+
+def test_directions_of_initial_states_stay() -> None:
+    g = GraphBuilder(opset=13)
+    states = g.gemm(g.input("s", (3, 4)), 12)
+    initial = g.transpose(g.reshape(states, (3, 2, 6)), 1, 0, 2)
+    y = g.recurrent("GRU", g.input("x", (5, 3, 4)), 6, bidirectional=True, initial=[initial])
+    assert widths(g.model(y, g.gemm(states, 3))) == []

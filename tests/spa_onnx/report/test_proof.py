@@ -1,7 +1,7 @@
 import json
 
-from spa_onnx.report.proof import proof_json
 from spa_onnx.prove.proof_values import Difference, Proof
+from spa_onnx.report.proof import proof_json
 
 
 def test_numbers_that_json_lacks_become_text() -> None:

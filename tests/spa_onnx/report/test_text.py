@@ -4,9 +4,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.report.report import DimReport, PruneReport, Refusal, Sizes
 from spa_onnx.report.text import FileSizes, main_refusals, print_run
-from spa_onnx.prove.proof_values import Difference, Proof
 
 KERNEL = Refusal("w", 2, 3, 900, ("Conv '/c': kernel positions",))
 OUTPUT = Refusal("head", 0, 10, 50, ("graph output 'y': its shape is part of the interface",))

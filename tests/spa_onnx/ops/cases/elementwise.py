@@ -189,12 +189,16 @@ CASES = (
     *(case for op in UNARY.split() for case in _alone(op, _as_it_is)),
     *(case for op in BETWEEN_ONES.split() for case in _alone(op, _between_ones)),
     *(case for op in ABOVE_ONE.split() for case in _alone(op, _above_one)),
-    *(case for op in "Add Sub Mul Div Pow Max Min".split() for case in _binary(op)),
-    *(case for op in "Add Sub Mul Max Min Sum Mean".split() for case in _two_layers(op)),
+    *(case for op in ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"] for case in _binary(op)),
+    *(
+        case
+        for op in ["Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean"]
+        for case in _two_layers(op)
+    ),
     *(case for op in sorted(BOOLEAN_RESULT) for case in _comparison(op)),
-    *(case for op in "And Or Xor Not".split() for case in _logical(op)),
+    *(case for op in ["And", "Or", "Xor", "Not"] for case in _logical(op)),
     *_bits("BitShift", 11),
-    *(case for op in "And Or Xor Not".split() for case in _bits(f"Bitwise{op}", 18)),
+    *(case for op in ["And", "Or", "Xor", "Not"] for case in _bits(f"Bitwise{op}", 18)),
     *forms("Where", "condition and value for every channel", (9, NEWEST), _where),
     *forms("Mod", "of floats", (10, NEWEST), _mod),
     *forms("IsNaN", "added", (9, NEWEST), _is("IsNaN")),

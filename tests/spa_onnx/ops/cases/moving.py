@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tests.builders import GraphBuilder
-from tests.spa_onnx.ops.cases.case import NEWEST, Case, end, forms, image, rows, tokens
+from tests.spa_onnx.ops.cases.case import NEWEST, end, forms, image, rows, tokens
 
 Build = Callable[[GraphBuilder], str]
 

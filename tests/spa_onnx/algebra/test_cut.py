@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import ONE, Expr, is_fixed, size_of
-from spa_onnx.algebra.refine import cut, factor, split
 from spa_onnx.algebra.size import symbol
 from spa_onnx.algebra.space import NoRefinementError, Space
+from spa_onnx.algebra.unify import factor, split
 from tests.spa_onnx.algebra.drawing import lanes_of, spaces_with_expressions
 from tests.spa_onnx.algebra.enumeration import positions, up_to_orbits
 
