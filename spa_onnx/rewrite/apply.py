@@ -169,9 +169,7 @@ class _SizeRewriter:
         if coupling is not None and coupling.resize is not None:
             resized = coupling.resize(self._lanes)
             for name, number in resized.attributes.items():
-                absent: list[int] | None = (
-                    [] if isinstance(number, Sequence) and not number else None
-                )
+                absent = list[int]() if number == [] else None
                 if number != node.attributes.get(name, absent):
                     self._editor.set_attribute(node, name, number)
             for position, entries in resized.inputs.items():
