@@ -211,7 +211,7 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     for k, name in enumerate(node.outputs):
         if name:
             known = k < len(outputs)
-            state.axes[name] = outputs[k] if known else _inferred_axes(state, name)
+            state.axes[name] = outputs[k] if known else _inferred_axes(state, node, name)
     if node.op == "ConstantOfShape":
         state.generated.append(node.outputs[0])
     inputs = [name for name in node.inputs if name]
@@ -266,7 +266,7 @@ def _couple_branches(state: Propagation, node: Node) -> Coupling:
         if len(known) < len(given) or len({len(a) for a in known}) > 1:
             for a in known:
                 state.space.fix_all(a, "branches give tensors of different or unknown rank")
-            results.append(_inferred_axes(state, name))
+            results.append(_inferred_axes(state, node, name))
             continue
         for other in known[1:]:
             for e, f in zip(known[0], other, strict=True):
@@ -290,7 +290,7 @@ def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | N
         return rule.couple(NodeOperands(state, node))
     except RefusalError as refusal:
         _refuse(state, node, str(refusal))
-    except (IndexError, ValueError) as failure:
+    except (IndexError, ValueError, ZeroDivisionError) as failure:
         _refuse(state, node, f"its tensors do not fit its specification ({failure})")
     return None
 
@@ -301,6 +301,19 @@ def _refuse(state: Propagation, node: Node, why: str) -> None:
         state.space.fix_all(state.sources.get(name, ()), why)
 
 
-def _inferred_axes(state: Propagation, name: str) -> Axes | None:
-    shape = infer(state.graph.model).shapes.get(name)
+def _loop_result(node: Node, name: str) -> tuple[Size, ...] | None:
+    """Return the shape that a Loop's body declares for a result; inference does not trust it."""
+    if node.op != "Loop":
+        return None
+    (body,) = node.bodies()
+    position, carried = node.outputs.index(name), len(node.inputs) - 2
+    entry = body.output[1 + position]
+    if not entry.type.tensor_type.HasField("shape"):
+        return None
+    shape = declared_shape(entry)
+    return shape if position < carried else (symbol(f"runs of {name}"), *shape)
+
+
+def _inferred_axes(state: Propagation, node: Node, name: str) -> Axes | None:
+    shape = infer(state.graph.model).shapes.get(name) or _loop_result(node, name)
     return None if shape is None else tuple(map(state.space.fixed, shape))

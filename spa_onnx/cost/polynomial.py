@@ -101,6 +101,8 @@ def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -
     )
     parameters, sizes = [], []
     for name, tensor in state.graph.tensors.items():
+        if name in state.graph.twins:
+            continue  # another use of a constant that is in the file once
         axes = state.axes_of(name) if name in state.axes else None
         elements: Size = (
             product(map(lengths.of, axes)) if axes is not None else product(tensor.dims)

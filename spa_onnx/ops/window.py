@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from spa_onnx.algebra.size import Size
 from spa_onnx.graph.node import Node
+from spa_onnx.ops.rule import RefusalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Window:
     def of(node: Node, kernel: Sequence[Size]) -> Window:
         """Read a window from a node's attributes."""
         rank = len(kernel)
+        if any(n < 1 for n in (*node.ints("strides"), *node.ints("dilations"))):
+            raise RefusalError("a stride or dilation below one")
         return Window(
             kernel=tuple(kernel),
             strides=tuple(node.ints("strides", [1] * rank)),

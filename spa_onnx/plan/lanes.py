@@ -148,7 +148,7 @@ class KeptLanes:
         where = (index if j < k else index.T).reshape(shape)
         full = [index.shape[1] if i == k else n for i, n in enumerate(array.shape)]
         taken = np.take_along_axis(array, np.broadcast_to(where, full), axis=k)
-        return taken, places[k][: index.shape[1]]
+        return taken, places[k][index[0]]  # lanes of other rows differ only where they are uneven
 
     def tensor_mask(self, axes: Axes, masked: Sequence[int]) -> BoolArray:
         """Return which elements stay when only the axes ``masked`` are cut.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 import spa_onnx
 from spa_onnx.algebra.space import Space
@@ -152,6 +153,47 @@ def test_a_damaged_plan_is_a_plan_error(damage: dict[str, Any], tmp_path: Path) 
     path.write_text(json.dumps(content))
     with pytest.raises(spa_onnx.PlanError, match="is no plan of spa-onnx"):
         spa_onnx.apply(model, path)
+
+
+# normalise/graph.py: uses that were split count apart, before and after.
+def test_a_shared_tensor_counts_once() -> None:
+    g = GraphBuilder(opset=13)
+    x, bias = g.input("x", (1, 3, 6, 6)), g.constant(np.zeros(12), "shared")
+    outputs = [g.conv(g.conv(x, 12, 3, bias=bias), 3, bias=False) for _ in range(2)]
+    model = g.model(*outputs)
+    stored = sum(numpy_helper.to_array(t).size for t in model.graph.initializer)
+    assert prune_at_random(model, 0.0).report.before.parameters == stored
+
+
+# analyse/propagate.py: a length that is selected out of a shape fixes every axis of the shape.
+def test_a_selected_length_used_as_data_fixes_no_other_axis() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.linear(g.input("x", ("N", "T", 4)), 8)
+    length = g.node("Cast", [g.gather(g.node("Shape", [x]), [1], 0)], to=onnx.TensorProto.FLOAT)
+    prune_at_random(g.model(g.linear(g.div(x, length), 3)))
+
+
+# plan/lanes.py: parts of one axis whose rows lie on two other axes are not sliced one after another.
+def test_two_parts_of_an_axis_may_have_rows_on_different_axes() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.input("x", (2, 6))
+    a, b = (g.reshape(g.gemm(x, 6 * n), (2, 3, 2, n)) for n in (8, 6))
+    sums = [g.reduce("ReduceSum", t, k, keepdims=False) for t, k in ((a, 2), (b, 1))]
+    largest = g.reduce("ReduceMax", g.relu(g.concat(a, b, axis=3)), 0)
+    outputs = [g.gemm(g.flatten(t), 5) for t in (*sums, largest)]
+    prune_at_random(g.model(*outputs))
+
+
+# analyse/propagate.py: only IndexError and ValueError of a rule become a refusal.
+@pytest.mark.parametrize("attribute", ["group", "strides"])
+def test_a_zero_in_an_attribute_is_no_crash(attribute: str) -> None:
+    model = layers()
+    (found,) = (a for a in model.graph.node[0].attribute if a.name == attribute)
+    found.i = 0
+    del found.ints[:]
+    if attribute == "strides":
+        found.ints.extend([0, 0])
+    spa_onnx.analyze(model)
 
 
 # ops/expanding.py: bounds of a float Range are rounded towards zero first.
