@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Axes, Expr, is_fixed, sizes_of
+from spa_onnx.algebra.expression import Axes, sizes_of
 from spa_onnx.algebra.size import Size, symbol
 from spa_onnx.algebra.space import Space
 from spa_onnx.algebra.unify import equate
+from spa_onnx.analyse.lengths import followed
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.shapes import infer
@@ -37,7 +38,7 @@ class Propagation:
         values: small tensors known before run time, symbols included.
         weights: tensors that depend on initializers only.
         couplings: what each node said, in node order; None where its axes were fixed.
-        sources: for known values the axes whose lengths they were computed from.
+        sources: for every entry of a known value the axes whose lengths it was computed from.
         generated: constant tensors that the graph itself fills; old exporters make weights so.
         unknown_ops: operators without a rule -> labels of their nodes.
         shuffles: channel shuffles that were met.
@@ -48,7 +49,7 @@ class Propagation:
     space: Space = field(default_factory=Space)
     axes: dict[str, Axes | None] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
-    sources: dict[str, tuple[Expr, ...]] = field(default_factory=dict)
+    sources: dict[str, list[Axes]] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
     couplings: list[Coupling | None] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
@@ -87,6 +88,11 @@ class Propagation:
             return None
         self.values[name] = array
         return array
+
+    def fix_sources(self, name: str, why: str) -> None:
+        """Fix the axes whose lengths a value was computed from."""
+        for axes in self.sources.get(name, []):
+            self.space.fix_all(axes, why)
 
     def follow_shuffle(self, shuffle: Shuffle) -> None:
         """Let the result of a shuffle be its input's lanes in another order."""
@@ -178,7 +184,7 @@ def propagate(graph: Graph, input_shapes: InputShapes, *, permute: bool = False)
     for name in graph.outputs:
         state.space.where = f"graph output '{name}'"
         state.space.fix_all(state.axes_of(name) or (), "its shape is part of the model's interface")
-        state.space.fix_all(state.sources.get(name, ()), "its length is an output")
+        state.fix_sources(name, "its length is an output")
     return state
 
 
@@ -232,15 +238,16 @@ def _evaluate(state: Propagation, node: Node) -> bool:
     name = node.outputs[0]
     state.values[name] = value
     state.axes[name] = tuple(map(state.space.fixed, value.shape))
-    sources = dict.fromkeys(e for n in node.inputs for e in state.sources.get(n, ()))
     if shape is not None:
-        wanted = range(
-            *slice(node.integer("start", 0), node.attributes.get("end")).indices(len(shape))
-        )
-        sources |= dict.fromkeys((state.axes_of(node.inputs[0]) or ())[k] for k in wanted)
-    state.sources[name] = tuple(e for e in sources if not is_fixed(state.space.normal(e)))
-    if node.op not in ("Shape", "Size") and all(map(state.is_weight, filter(None, node.inputs))):
-        state.weights.add(name)
+        start, end = node.integer("start", 0), node.attributes.get("end")
+        measured = (state.axes_of(node.inputs[0]) or ())[start:end]
+        state.sources[name] = [(e,) for e in measured] if node.op == "Shape" else [measured]
+    else:
+        values = [state.value_of(n) if n else None for n in node.inputs]
+        given = [state.sources.get(n, []) for n in node.inputs]
+        state.sources[name] = followed(node, values, given, value)
+        if all(map(state.is_weight, filter(None, node.inputs))):
+            state.weights.add(name)
     return True
 
 
@@ -251,7 +258,7 @@ def _keep_data(state: Propagation, node: Node, size_inputs: frozenset[int]) -> N
     """
     for k, name in enumerate(node.inputs):
         if k not in size_inputs and name in state.values and is_symbolic(state.values[name]):
-            state.space.fix_all(state.sources.get(name, ()), "its length is used as data")
+            state.fix_sources(name, "its length is used as data")
 
 
 def _couple_branches(state: Propagation, node: Node) -> Coupling:
@@ -261,7 +268,7 @@ def _couple_branches(state: Propagation, node: Node) -> Coupling:
         given = [branch.output[position].name for _, branch in node.branches()]
         axes = [state.axes_of(n) for n in given]
         for n in given:
-            state.space.fix_all(state.sources.get(n, ()), "its length is the result of a branch")
+            state.fix_sources(n, "its length is the result of a branch")
         known = [a for a in axes if a is not None]
         if len(known) < len(given) or len({len(a) for a in known}) > 1:
             for a in known:
@@ -281,7 +288,7 @@ def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | N
     for body in node.bodies():
         for name in captured_names(body):
             state.space.fix_all(state.axes_of(name) or (), "used inside control flow")
-            state.space.fix_all(state.sources.get(name, ()), "used inside control flow")
+            state.fix_sources(name, "used inside control flow")
     if rule is None:
         state.unknown_ops.setdefault(node.op, []).append(node.label)
         _refuse(state, node, "no rule for this operator")
@@ -298,7 +305,7 @@ def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | N
 def _refuse(state: Propagation, node: Node, why: str) -> None:
     for name in filter(None, node.inputs):
         state.space.fix_all(state.axes_of(name) or (), why)
-        state.space.fix_all(state.sources.get(name, ()), why)
+        state.fix_sources(name, why)
 
 
 def _loop_result(node: Node, name: str) -> tuple[Size, ...] | None:
