@@ -14,6 +14,9 @@ from onnx import numpy_helper
 import spa_onnx
 from spa_onnx.algebra.space import Space
 from spa_onnx.algebra.unify import equate
+from spa_onnx.allocate.problem import make_problem
+from spa_onnx.cost.polynomial import costs
+from spa_onnx.passes.uniform import Uniform
 from tests.builders import GraphBuilder
 
 
@@ -173,7 +176,7 @@ def test_a_selected_length_used_as_data_fixes_no_other_axis() -> None:
     prune_at_random(g.model(g.linear(g.div(x, length), 3)))
 
 
-# plan/lanes.py: parts of one axis whose rows lie on two other axes are not sliced one after another.
+# plan/lanes.py: parts of one axis whose rows lie on two other axes are not sliced in turn.
 def test_two_parts_of_an_axis_may_have_rows_on_different_axes() -> None:
     g = GraphBuilder(opset=13)
     x = g.input("x", (2, 6))
@@ -237,3 +240,15 @@ def test_a_permutation_that_a_binding_undoes_vanishes() -> None:
     assert space.normal(permuted) == space.normal(product)
     equate(space, product, permuted, "second meeting, which fixes both")
     assert space.failures == []
+
+
+# passes/uniform.py: rounding up to the alignment passes the dim's own size.
+def test_no_dim_is_told_to_keep_more_lanes_than_it_has() -> None:
+    g = GraphBuilder(opset=13)
+    model = g.model(g.conv(g.conv(g.input("x", (1, 3, 6, 6)), 29, 3), 3))
+    analysis = spa_onnx.analyze(model)
+    dims = [d.dim for d in analysis.dims]
+    ones = {d: np.ones((1, d.size)) for d in dims}
+    cost = costs(analysis.propagation, dims, {})
+    problem = make_problem(analysis, ones, cost, spa_onnx.Ratio(0.0), 8)
+    assert Uniform().allocate(problem).tolist() == [29]

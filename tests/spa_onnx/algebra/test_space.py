@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +39,7 @@ def test_the_normal_form_is_normal(drawn: Drawn) -> None:
     for term in normal:
         assert not (term and isinstance(term[0], Nested)), "a leading concatenation is distributed"
         assert all(not isinstance(f, Fixed) or f.size != 1 for f in term)
-        for left, right in zip(term, term[1:], strict=False):
+        for left, right in pairwise(term):
             assert not (isinstance(left, Fixed) and isinstance(right, Fixed))
     assert all(space.is_free(dim) for dim in dims_in(normal))
 
@@ -129,7 +131,7 @@ def test_reasons_are_found_through_refinements() -> None:
     assert str(space.reasons(x)[0]) == "Conv 'c': because"
 
 
-# -- lanes coupled with others of their own dim ---------------------------------------------------
+# -- lanes coupled with others of their own dim ----------------------------------------------------
 
 
 def components(size: int, edges: list[tuple[int, int]]) -> set[frozenset[int]]:

@@ -27,7 +27,7 @@ def attention(count: int = 2, width: int = 8) -> onnx.ModelProto:
     return g.model(g.linear(g.reshape(mixed, (0, 0, count * width)), 3))
 
 
-# -- roles and reasons ------------------------------------------------------------------------------
+# -- roles and reasons -----------------------------------------------------------------------------
 
 
 def test_a_dim_knows_who_makes_follows_and_consumes_it() -> None:
@@ -73,7 +73,7 @@ def test_nothing_to_prune_names_the_reasons() -> None:
         half(model)
 
 
-# -- exclusion --------------------------------------------------------------------------------------
+# -- exclusion -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_everything_excluded_is_nothing_to_prune() -> None:
         half(chain(), exclude=("*",))
 
 
-# -- one factor of a product --------------------------------------------------------------------------
+# -- one factor of a product -----------------------------------------------------------------------
 
 
 def test_a_ratio_applies_once_to_a_product() -> None:
@@ -131,7 +131,7 @@ def test_repeated_multipliers_do_not_multiply_the_ratio() -> None:
     assert shape(small, "Conv", index=3)[1] == 16
 
 
-# -- uneven rows ------------------------------------------------------------------------------------
+# -- uneven rows -----------------------------------------------------------------------------------
 
 
 def rows_by_size(analysis: Analysis) -> dict[int, int | None]:

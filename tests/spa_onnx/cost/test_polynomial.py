@@ -1,4 +1,4 @@
-"""Costs at any widths against counts of the rewritten model, from shapes that ONNX Runtime gives."""
+"""Costs at any widths against counts of the rewritten model, from shapes in ONNX Runtime."""
 
 from math import prod
 
@@ -90,5 +90,3 @@ def test_integers_are_bytes_but_no_parameters() -> None:
     before = half_result(g.model(g.gemm(x, 3, bias=False)), ratio=0.0).report.before
     assert before.parameters == 8 * 27 + 3 * 288
     assert before.bytes == 4 * before.parameters + 2 * 8
-
-

@@ -50,7 +50,7 @@ def test_large_weights_stay_out_of_the_skeleton() -> None:
     assert not loaded.has_external_data
 
 
-# -- files that are no models -----------------------------------------------------------------------
+# -- files that are no models ----------------------------------------------------------------------
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_damaged_structure_never_surprises_the_analysis(damage: list[tuple[int, 
         assert analysis.propagation.graph.nodes is not None
 
 
-# -- forms of models --------------------------------------------------------------------------------
+# -- forms of models -------------------------------------------------------------------------------
 
 
 def test_an_old_opset_is_refused_with_a_remedy() -> None:
     model = small_model()
     model.opset_import[0].version = 6
-    with pytest.raises(spa_onnx.GraphError, match="opset 6 is older than 7.*version_converter"):
+    with pytest.raises(spa_onnx.GraphError, match=r"opset 6 is older than 7.*version_converter"):
         load(model)
 
 

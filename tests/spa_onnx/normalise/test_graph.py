@@ -23,7 +23,7 @@ def biases(model: onnx.ModelProto) -> list[str]:
     return [node(model, "Conv", k).input[2] for k in (0, 1)]
 
 
-# -- shared constants -------------------------------------------------------------------------------
+# -- shared constants ------------------------------------------------------------------------------
 
 
 def test_equal_zeros_do_not_tie_two_layers() -> None:
@@ -68,7 +68,7 @@ def test_tied_embeddings_stay_tied() -> None:
     assert len(result.plan.cuts) == 1
 
 
-# -- graphs that contradict themselves ----------------------------------------------------------------
+# -- graphs that contradict themselves -------------------------------------------------------------
 
 
 def chain() -> onnx.ModelProto:
@@ -119,7 +119,7 @@ def test_a_missing_output_is_refused() -> None:
     assert "graph: output 'nobody' is made by no node" in refusal(model)
 
 
-# -- other forms --------------------------------------------------------------------------------------
+# -- other forms -----------------------------------------------------------------------------------
 
 
 def test_constant_nodes_are_tensors() -> None:

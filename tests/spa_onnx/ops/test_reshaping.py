@@ -13,7 +13,7 @@ from tests.spa_onnx.pruned_models import attribute, half, node, operand, reasons
 
 N, T = symbol("N"), symbol("T")
 
-# -- the arithmetic of shapes ---------------------------------------------------------------------
+# -- the arithmetic of shapes ----------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.data())
@@ -53,7 +53,7 @@ def test_shapes_of_other_sizes_are_refused(have: list[Size], asked: list[Size]) 
         target_shape(have, asked, allow_zero=False)
 
 
-# -- Reshape --------------------------------------------------------------------------------------
+# -- Reshape ---------------------------------------------------------------------------------------
 
 
 def reshaped(asked: list[int], opset: int = 13, **more: int) -> onnx.ModelProto:
@@ -129,7 +129,7 @@ def test_lanes_that_become_positions_cannot_be_cut() -> None:
     assert widths(g.model(g.linear(x, 3))) == []
 
 
-# -- Flatten, Squeeze, Unsqueeze, Transpose -------------------------------------------------------
+# -- Flatten, Squeeze, Unsqueeze, Transpose --------------------------------------------------------
 
 
 def test_flatten_multiplies_channels_with_positions() -> None:

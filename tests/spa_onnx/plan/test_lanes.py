@@ -1,4 +1,4 @@
-"""Slices, masks and lengths against an oracle that asks for every single element whether it stays."""
+"""Slices, masks and lengths against an oracle that asks for each element whether it stays."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -81,7 +81,7 @@ def test_even_lanes_are_sliced_from_any_tensor(
         assert lanes.is_cut(e) == (not mask.all())
 
 
-# -- uneven rows ------------------------------------------------------------------------------------
+# -- uneven rows -----------------------------------------------------------------------------------
 
 
 def dim_of(expr: Expr) -> Dim:

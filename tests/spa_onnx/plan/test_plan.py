@@ -179,7 +179,7 @@ def test_coupled_lanes_may_not_be_separated() -> None:
     plan = half_result(model).plan
     (cut,) = plan.cuts
     wrong = Plan(plan.structure, (Cut(cut.name, 6, None, ((0, 1),)),), plan.settings)
-    with pytest.raises(spa_onnx.PlanError, match="separates lanes of .* that are coupled"):
+    with pytest.raises(spa_onnx.PlanError, match=r"separates lanes of .* that are coupled"):
         spa_onnx.apply(model, wrong)
 
 

@@ -56,7 +56,7 @@ def test_weights_that_cannot_be_ranked_are_named(value: float) -> None:
     weight = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
     weight[1, 1, 1, 1] = value
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "weight_1"))
-    with pytest.raises(NonFiniteWeightsError, match="weight_1.*NaN, infinite.*--importance random"):
+    with pytest.raises(NonFiniteWeightsError, match=r"weight_1.*NaN, infinite.*--importance"):
         spa_onnx.prune(model)
 
 

@@ -6,26 +6,24 @@ import pytest
 
 import spa_onnx
 from spa_onnx.analyse.dims import Analysis, PrunableDim
-from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.score.weights import WeightReader
 from tests.builders import GraphBuilder
 from tests.graph_writer import AnyArray
 from tests.spa_onnx.analyse.test_dims import attention
 from tests.spa_onnx.ops.cases.all_cases import CASES
+from tests.spa_onnx.ops.lanewise import holders
 
 
 def removed(analysis: Analysis, dim: PrunableDim, unit: int, tensor: str) -> AnyArray:
     """Return the elements of a tensor that go with one unit of a dim."""
-    rows = 1 if dim.rows is None else dim.rows.size
-    mask = np.ones((rows, dim.dim.size), bool)
-    mask[unit // dim.dim.size, unit % dim.dim.size] = False
-    kept = Kept(mask[0]) if dim.rows is None else Kept(mask, dim.rows)
-    graph = analysis.propagation.graph
-    axes = analysis.propagation.axes_of(tensor) or ()
-    lanes = KeptLanes(analysis.propagation.space, {dim.dim: kept})
-    stays = lanes.tensor_mask(axes, range(len(axes)))
-    array = graph.array(tensor)
-    return array[~np.broadcast_to(stays, array.shape)]
+    state = analysis.propagation
+    axes = state.axes_of(tensor) or ()
+    row, lane = divmod(unit, dim.dim.size)
+    goes = holders(state, axes, dim.dim, lane)
+    if dim.rows is not None:
+        goes = goes & holders(state, axes, dim.rows, row)
+    array = state.graph.array(tensor)
+    return array[np.broadcast_to(goes, array.shape)]
 
 
 def grouped() -> onnx.ModelProto:

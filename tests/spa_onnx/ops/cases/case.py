@@ -59,7 +59,7 @@ def forms(op: str, form: str, opsets: Iterable[int], build: Build, **facts: Any)
         yield Case(op, form, opset, build, **facts)
 
 
-# -- what stands around the operator ------------------------------------------------------------
+# -- what stands around the operator ---------------------------------------------------------------
 
 
 def image(g: GraphBuilder, channels: int = 8, size: int = 6) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.builders import GraphBuilder
 from tests.spa_onnx.ops.cases.case import NEWEST, Case, end, forms, image, rows, tokens
 
-# -- MatMul, Gemm, Einsum -------------------------------------------------------------------------
+# -- MatMul, Gemm, Einsum --------------------------------------------------------------------------
 
 
 def _matmul(g: GraphBuilder) -> str:
@@ -82,7 +82,7 @@ def _einsum_diagonal(g: GraphBuilder) -> str:
     return g.gemm(y, 3)
 
 
-# -- convolutions -----------------------------------------------------------------------------------
+# -- convolutions ----------------------------------------------------------------------------------
 
 
 def _conv(out: int = 6, kernel: int = 3, **facts: Any) -> Callable[[GraphBuilder], str]:
@@ -125,7 +125,7 @@ def _transposed_node(**attributes: Any) -> Callable[[GraphBuilder], str]:
     return build
 
 
-# -- recurrences ------------------------------------------------------------------------------------
+# -- recurrences -----------------------------------------------------------------------------------
 
 
 def _recurrent(op: str, **facts: Any) -> Callable[[GraphBuilder], str]:

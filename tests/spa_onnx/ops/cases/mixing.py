@@ -21,7 +21,7 @@ from tests.spa_onnx.ops.cases.case import (
 
 Build = Callable[[GraphBuilder], str]
 
-# -- reductions -----------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------
 
 
 def _reduce(op: str, *axes: int, keepdims: bool = True) -> Build:
@@ -85,7 +85,7 @@ def _cumsum(axis: int) -> Build:
     return build
 
 
-# -- normalisations ---------------------------------------------------------------------------------------
+# -- normalisations --------------------------------------------------------------------------------
 
 
 def _batch_norm(**attributes: Any) -> Build:
@@ -133,7 +133,7 @@ def _lrn(g: GraphBuilder) -> str:
     return end(g, g.node("LRN", [image(g)], size=3))
 
 
-# -- pooling and resampling ---------------------------------------------------------------------------------
+# -- pooling and resampling ------------------------------------------------------------------------
 
 
 def _pool(op: str, **attributes: Any) -> Build:

@@ -10,7 +10,7 @@ from tests.spa_onnx.ops.cases.case import NEWEST, end, forms, image, rows, token
 
 Build = Callable[[GraphBuilder], str]
 
-# -- Reshape, Flatten, Squeeze, Unsqueeze, Transpose ------------------------------------------------
+# -- Reshape, Flatten, Squeeze, Unsqueeze, Transpose -----------------------------------------------
 
 
 def _reshape(*shape: int, allowzero: int | None = None) -> Build:
@@ -67,7 +67,7 @@ def _transpose(*perm: int) -> Build:
     return build
 
 
-# -- Concat, Split ----------------------------------------------------------------------------------
+# -- Concat, Split ---------------------------------------------------------------------------------
 
 
 def _concat(axis: int) -> Build:
@@ -101,7 +101,7 @@ def _gated(g: GraphBuilder) -> str:
     return end(g, g.mul(a, g.sigmoid(b)))
 
 
-# -- Slice, Pad ---------------------------------------------------------------------------------------
+# -- Slice, Pad ------------------------------------------------------------------------------------
 
 
 def _slice(start: int, stop: int | None, step: int = 1, axis: int = 1) -> Build:
@@ -139,7 +139,7 @@ def _padded_shortcut(g: GraphBuilder) -> str:
     return end(g, g.relu(g.add(g.pad(x, {1: (2, 2)}), g.conv(x, 12, 3))))
 
 
-# -- Expand, Tile, ConstantOfShape, EyeLike, Range ----------------------------------------------------
+# -- Expand, Tile, ConstantOfShape, EyeLike, Range -------------------------------------------------
 
 
 def _expand(g: GraphBuilder) -> str:
@@ -193,7 +193,7 @@ def _range(g: GraphBuilder) -> str:
     return g.linear(g.add(x, table), 3)
 
 
-# -- Gather and its kin ---------------------------------------------------------------------------------
+# -- Gather and its kin ----------------------------------------------------------------------------
 
 
 def _gather(indices: Any, axis: int = 1) -> Build:
