@@ -40,7 +40,8 @@ def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
     plain = np.clip(np.ceil(exact - 0.5).astype(np.int64), 1, problem.sizes)
     nearest = (np.ceil(exact / problem.align - 0.5) * problem.align).astype(np.int64)
     short = problem.sizes < 2 * problem.align  # alignment would leave these whole, or nearly so
-    widths: NDArray[np.int64] = np.where(short, plain, np.maximum(nearest, problem.align))
+    aligned = np.minimum(np.maximum(nearest, problem.align), problem.sizes)
+    widths: NDArray[np.int64] = np.where(short, plain, aligned)
     for k, reachable in problem.reachable.items():
         widths[k] = reachable[max(0, int(np.searchsorted(reachable, plain[k], "right")) - 1)]
     return widths

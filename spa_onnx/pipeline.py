@@ -16,7 +16,6 @@ from spa_onnx.algebra.size import Polynomial
 from spa_onnx.allocate.budget import Ratio
 from spa_onnx.allocate.problem import keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
-from spa_onnx.analyse.propagate import declared_shape
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs, costs
 from spa_onnx.errors import (
@@ -27,6 +26,7 @@ from spa_onnx.errors import (
     SamePathError,
     UsageError,
 )
+from spa_onnx.graph.shapes import declared_shape
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plan.lanes import Kept

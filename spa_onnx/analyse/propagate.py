@@ -11,15 +11,15 @@ import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Axes, sizes_of
-from spa_onnx.algebra.size import Size, symbol
+from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import Space
-from spa_onnx.algebra.unify import equate
+from spa_onnx.analyse import control
 from spa_onnx.analyse.lengths import followed
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
-from spa_onnx.graph.node import Node
-from spa_onnx.graph.shapes import infer
+from spa_onnx.graph.node import BodyEntry, Node
+from spa_onnx.graph.shapes import declared_shape, infer
 from spa_onnx.graph.tensors import captured_names
-from spa_onnx.normalise.graph import Graph
+from spa_onnx.normalise.graph import CONTROL_FLOW, Graph
 from spa_onnx.ops.rule import Coupling, OpRule, RefusalError, replaced
 from spa_onnx.ops.rules import RULES
 from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
@@ -198,14 +198,6 @@ def _input_axes(
     return tuple(map(space.fixed, declared_shape(entry)))
 
 
-def declared_shape(entry: onnx.ValueInfoProto) -> tuple[Size, ...]:
-    """Return a declared shape; dynamic axes become symbols, unnamed ones named after the tensor."""
-    return tuple(
-        d.dim_value if d.dim_value > 0 else symbol(d.dim_param or f"{entry.name}:{k}")
-        for k, d in enumerate(entry.type.tensor_type.shape.dim)
-    )
-
-
 def _visit(state: Propagation, node: Node) -> Coupling | None:
     if _evaluate(state, node):
         return None
@@ -217,7 +209,7 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     for k, name in enumerate(node.outputs):
         if name:
             known = k < len(outputs)
-            state.axes[name] = outputs[k] if known else _inferred_axes(state, node, name)
+            state.axes[name] = outputs[k] if known else _inferred_axes(state, name)
     if node.op == "ConstantOfShape":
         state.generated.append(node.outputs[0])
     inputs = [name for name in node.inputs if name]
@@ -261,30 +253,9 @@ def _keep_data(state: Propagation, node: Node, size_inputs: frozenset[int]) -> N
             state.fix_sources(name, "its length is used as data")
 
 
-def _couple_branches(state: Propagation, node: Node) -> Coupling:
-    """Equate the results of the branches of an If; their nodes were visited before it."""
-    results: list[Axes | None] = []
-    for position, name in enumerate(node.outputs):
-        given = [branch.output[position].name for _, branch in node.branches()]
-        axes = [state.axes_of(n) for n in given]
-        for n in given:
-            state.fix_sources(n, "its length is the result of a branch")
-        known = [a for a in axes if a is not None]
-        if len(known) < len(given) or len({len(a) for a in known}) > 1:
-            for a in known:
-                state.space.fix_all(a, "branches give tensors of different or unknown rank")
-            results.append(_inferred_axes(state, node, name))
-            continue
-        for other in known[1:]:
-            for e, f in zip(known[0], other, strict=True):
-                equate(state.space, e, f, "results of two branches")
-        results.append(tuple(map(state.space.normal, known[0])))
-    return Coupling(tuple(results))
-
-
 def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | None:
-    if node.op == "If":
-        return _couple_branches(state, node)
+    if isinstance(node, BodyEntry) or node.op in CONTROL_FLOW:
+        return control.couple(state, node)
     for body in node.bodies():
         for name in captured_names(body):
             state.space.fix_all(state.axes_of(name) or (), "used inside control flow")
@@ -308,19 +279,6 @@ def _refuse(state: Propagation, node: Node, why: str) -> None:
         state.fix_sources(name, why)
 
 
-def _loop_result(node: Node, name: str) -> tuple[Size, ...] | None:
-    """Return the shape that a Loop's body declares for a result; inference does not trust it."""
-    if node.op != "Loop":
-        return None
-    (body,) = node.bodies()
-    position, carried = node.outputs.index(name), len(node.inputs) - 2
-    entry = body.output[1 + position]
-    if not entry.type.tensor_type.HasField("shape"):
-        return None
-    shape = declared_shape(entry)
-    return shape if position < carried else (symbol(f"runs of {name}"), *shape)
-
-
-def _inferred_axes(state: Propagation, node: Node, name: str) -> Axes | None:
-    shape = infer(state.graph.model).shapes.get(name) or _loop_result(node, name)
+def _inferred_axes(state: Propagation, name: str) -> Axes | None:
+    shape = infer(state.graph.model).shapes.get(name)
     return None if shape is None else tuple(map(state.space.fixed, shape))

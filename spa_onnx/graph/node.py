@@ -70,3 +70,15 @@ class Node:
     def branches(self) -> list[tuple[str, onnx.GraphProto]]:
         """Return the named bodies, in the order of attributes."""
         return [(a.name, a.g) for a in self.proto.attribute if a.HasField("g")]
+
+
+class BodyEntry(Node):
+    """Where a run enters the body of a Loop or Scan: makes the body's inputs of the node's.
+
+    Stands in front of the body's nodes; the file holds no such node.
+    """
+
+    def __init__(self, node: Node, body: onnx.GraphProto) -> None:
+        super().__init__(node.proto, node.version, node.index, node.scope)
+        self.op = f"body of {node.op}"
+        self.outputs = [v.name for v in body.input]

@@ -50,3 +50,11 @@ def _infer(model: onnx.ModelProto) -> Inferred:
             if name not in found.types and node.input and node.input[0] in found.types:
                 found.types[name] = found.types[node.input[0]]
     return found
+
+
+def declared_shape(entry: onnx.ValueInfoProto) -> tuple[Size, ...]:
+    """Return a declared shape; dynamic axes become symbols, unnamed ones named after the tensor."""
+    return tuple(
+        d.dim_value if d.dim_value > 0 else symbol(d.dim_param or f"{entry.name}:{k}")
+        for k, d in enumerate(entry.type.tensor_type.shape.dim)
+    )

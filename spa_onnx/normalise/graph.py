@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from spa_onnx.errors import GraphError
-from spa_onnx.graph.node import STANDARD_DOMAINS, Node, Scope
+from spa_onnx.graph.node import STANDARD_DOMAINS, BodyEntry, Node, Scope
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore
@@ -20,7 +20,7 @@ from spa_onnx.normalise.names import make_names_unique
 
 @dataclass(slots=True)
 class Graph:
-    """A model's main graph with the branches of its Ifs, ready to be analysed.
+    """A model's main graph with the bodies of its control flow, ready to be analysed.
 
     Names are unique over all of them, so a tensor is known by its name alone.
 
@@ -32,8 +32,8 @@ class Graph:
         outputs: names of the graph's outputs.
         weights: reads tensors.
         twins: new name -> original name of initializers that were split per use.
-        captured: names that are read by more than the inputs of ``nodes``: by bodies of loops, and
-            as results of the branches of an If.
+        captured: names that are read by more than the inputs of ``nodes``: as results of
+            control flow, and by bodies that are not walked.
     """
 
     model: onnx.ModelProto
@@ -103,8 +103,12 @@ def normalise(loaded: LoadedModel) -> Graph:
     return graph
 
 
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+"""Operators whose bodies are walked with the graph around them."""
+
+
 class _Flattened:
-    """Nodes of a graph and of the branches of its Ifs, in an order in which all inputs exist."""
+    """Nodes of a graph and of its control flow, in an order in which all inputs exist."""
 
     def __init__(self, versions: dict[str, int], tensors: dict[str, onnx.TensorProto]) -> None:
         self.nodes: list[Node] = []
@@ -113,7 +117,7 @@ class _Flattened:
         self._standard = next((versions[d] for d in STANDARD_DOMAINS if d in versions), 1)
 
     def add(self, graph: onnx.GraphProto, scope: Scope) -> None:
-        """Append a graph's nodes, the branches of an If before it."""
+        """Append a graph's nodes, the bodies of control flow before the node that runs them."""
         self._tensors.update((t.name, t) for t in graph.initializer)
         for index, proto in enumerate(graph.node):
             standard = proto.domain in STANDARD_DOMAINS
@@ -124,10 +128,12 @@ class _Flattened:
                     continue
             version = self._standard if standard else self._versions.get(proto.domain, 1)
             node = Node(proto, version, index, scope)
-            if node.op == "If":
-                for name, branch in node.branches():
-                    self.add(branch, (*scope, (index, name)))
-                    self.hidden.update(v.name for v in branch.output)
+            if node.op in CONTROL_FLOW:
+                for name, body in node.branches():
+                    if node.op != "If":
+                        self.nodes.append(BodyEntry(node, body))
+                    self.add(body, (*scope, (index, name)))
+                    self.hidden.update(v.name for v in body.output)
             else:
                 self.hidden |= _captured(proto)
             self.nodes.append(node)

@@ -39,15 +39,22 @@ class Neutral(Enum):
     RMS_NORM = "rms norm"
     INSTANCE_NORM = "instance norm"
     GROUP_NORM = "group norm"
+    SKIP_LAYER_NORM = "layer norm of a sum"
+    SKIP_RMS_NORM = "rms norm of a sum"
+    ZERO_POINT = "zero point"
 
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """Input ``input`` is mixed over ``axes``; removed lanes there must be neutral."""
+    """Input ``input`` is mixed over ``axes``; removed lanes there must be neutral.
+
+    ``zero_point`` is the input that holds the neutral element of a quantised tensor.
+    """
 
     input: int
     axes: tuple[int, ...]
     neutral: Neutral = Neutral.ZERO
+    zero_point: int | None = None
 
 
 class Lanes(Protocol):
@@ -67,11 +74,11 @@ class Resized:
     """New values of a node's size constants.
 
     Attributes:
-        attributes: integer attributes by name.
+        attributes: attributes by name; an empty list removes one.
         inputs: integer inputs by position; symbolic entries are read at run time.
     """
 
-    attributes: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
+    attributes: Mapping[str, int | float | Sequence[int]] = field(default_factory=dict)
     inputs: Mapping[int, Sequence[Size] | NDArray[np.int64]] = field(default_factory=dict)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from spa_onnx.ops import (
+    attention,
     contraction,
     convolution,
     elementwise,
     expanding,
+    fused,
     gathering,
     joining,
     normalisation,
     pooling,
+    quantised,
     recurrent,
     reduction,
     resampling,
@@ -22,14 +25,17 @@ from spa_onnx.ops.rule import OpRule
 RULES: dict[str, OpRule] = {
     rule.op: rule
     for family in (
+        attention,
         contraction,
         convolution,
         elementwise,
         expanding,
+        fused,
         gathering,
         joining,
         normalisation,
         pooling,
+        quantised,
         recurrent,
         reduction,
         resampling,

@@ -13,8 +13,9 @@ from onnx import helper
 from spa_onnx.algebra.expression import size_of, sizes_of
 from spa_onnx.algebra.size import Polynomial, Size, terms_of
 from spa_onnx.algebra.size import evaluate as number
-from spa_onnx.analyse.propagate import Propagation, declared_shape
+from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import GraphError
+from spa_onnx.graph.shapes import declared_shape
 
 LENGTHS = (
     (2, 16),

@@ -111,6 +111,11 @@ class _Writer:
                 target.inputs[mixed.input] = self._filled(x, mask, dtype, -1)
             case Neutral.HIGHEST:
                 target.inputs[mixed.input] = self._filled(x, mask, dtype, 1)
+            case Neutral.ZERO_POINT:
+                zero = target.inputs[mixed.zero_point]
+                target.inputs[mixed.input] = self._chosen(x, mask, zero, dtype)
+            case Neutral.SKIP_LAYER_NORM | Neutral.SKIP_RMS_NORM:
+                self._skip_norm(node, target, mixed, mask, dtype)
             case Neutral.MEAN:
                 target.inputs[mixed.input] = self._zeroed(x, mask, dtype)
                 self._rescale(target, 1 / share_kept(mask, mixed.axes), dtype)
@@ -141,6 +146,14 @@ class _Writer:
         if dtype.kind == "b":
             return self.op("And", [x, self.constant(mask)])
         return self.op("Mul", [x, self.constant(mask.astype(dtype))])
+
+    def _chosen(
+        self, x: Tensor, mask: NDArray[np.bool_], other: Tensor, dtype: np.dtype[Any]
+    ) -> Tensor:
+        """Put another number into removed lanes; by way of int32, which every operator knows."""
+        wide = [self.op("Cast", [t], to=onnx.TensorProto.INT32) for t in (x, other)]
+        chosen = self.op("Where", [self.constant(mask), *wide])
+        return self.op("Cast", [chosen], to=int(helper.np_dtype_to_tensor_dtype(dtype)))
 
     def _filled(
         self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any], sign: int
@@ -228,6 +241,22 @@ class _Writer:
         centred = mixed.neutral is Neutral.LAYER_NORM
         y, *statistics = self._standardised(x, mask, mixed.axes, centred, epsilon, dtype)
         self._finish(target, y, scale, rest[0] if rest else None, statistics)
+
+    def _skip_norm(
+        self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
+    ) -> None:
+        """Write the sum out and normalise it; the fourth output is the sum."""
+        centred = mixed.neutral is Neutral.SKIP_LAYER_NORM
+        x, skip, scale, *rest = target.inputs
+        bias = rest[0] if centred and rest and rest[0].name else None
+        added = rest[1 if centred else 0 :]
+        total = self.op("Add", [x, skip])
+        if added and added[0].name:
+            total = self.op("Add", [total, added[0]])
+        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        y, *statistics = self._standardised(total, mask, mixed.axes, centred, epsilon, dtype)
+        extra = [*statistics[:1], *statistics[-1:], total]
+        self._finish(target, y, scale, bias, extra)
 
     def _instance_norm(
         self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]

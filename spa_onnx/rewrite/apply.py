@@ -18,10 +18,10 @@ from spa_onnx.algebra.size import Polynomial, Size, split_coefficient
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.shuffles import Shuffle
 from spa_onnx.errors import InternalError
-from spa_onnx.graph.node import Node
+from spa_onnx.graph.node import BodyEntry, Node
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.store import is_external
-from spa_onnx.normalise.graph import Graph
+from spa_onnx.normalise.graph import CONTROL_FLOW, Graph
 from spa_onnx.ops.rule import Coupling
 from spa_onnx.ops.values import Value, evaluate, is_symbolic, vector
 from spa_onnx.plan.lanes import Kept, KeptLanes
@@ -120,7 +120,7 @@ def _content(tensor: onnx.TensorProto, graph: Graph) -> tuple[object, ...]:
 def _update_shapes(analysis: Analysis, lanes: KeptLanes, graph: onnx.GraphProto) -> None:
     """Give declared shapes their new lengths; those of the model's own interface never change."""
     state = analysis.propagation
-    for entry in (*graph.value_info, *graph.output):
+    for entry in (*graph.value_info, *graph.input, *graph.output):
         axes = state.axes_of(entry.name) if entry.name in state.axes else None
         shape = entry.type.tensor_type.shape
         if not lanes.is_sliced(axes) or axes is None or len(axes) != len(shape.dim):
@@ -141,6 +141,8 @@ class _SizeRewriter:
 
     def run(self) -> None:
         for node, coupling in zip(self._state.graph.nodes, self._state.couplings, strict=True):
+            if isinstance(node, BodyEntry):
+                continue
             if node in self._state.permuted:
                 self._reorder(node, self._state.permuted[node])
             elif coupling is None and node.outputs and node.outputs[0] in self._state.values:
@@ -195,7 +197,7 @@ class _SizeRewriter:
         self._editor.become_gather(node, shuffle.source, order, shuffle.axis)
 
     def _captured(self, node: Node) -> set[str]:
-        if not node.bodies() or node.op == "If":
+        if not node.bodies() or node.op in CONTROL_FLOW:
             return set()
         return set().union(*map(captured_names, node.bodies())) & self._values.keys()
 

@@ -79,8 +79,8 @@ class GraphEditor:
                 for n in tensor.dims:
                     entry.type.tensor_type.shape.dim.add(dim_value=n)
 
-    def set_attribute(self, node: Node, name: str, value: int | Sequence[int]) -> None:
-        """Set an integer attribute; an empty list removes it."""
+    def set_attribute(self, node: Node, name: str, value: float | Sequence[int]) -> None:
+        """Set an attribute; an empty list removes it."""
         proto = self.proto(node)
         kept = [a for a in proto.attribute if a.name != name]
         del proto.attribute[:]

@@ -22,7 +22,8 @@ def expected(order: int) -> np.ndarray:
     parts = [first.reshape(6, -1), second.transpose(1, 0, 2, 3).reshape(6, -1)]
     rows = np.concatenate(parts, axis=1).astype(np.float64)
     norms = np.linalg.norm(rows, ord=order, axis=1)
-    return norms / norms.mean()
+    scores: np.ndarray = norms / norms.mean()
+    return scores
 
 
 @pytest.mark.parametrize(("importance", "order"), [(L1(), 1), (L2(), 2)])

@@ -28,7 +28,8 @@ def half_result(
 
 def node(model: onnx.ModelProto, op: str, index: int = 0) -> onnx.NodeProto:
     """Return a node by operator and its place among those of the operator."""
-    return [n for n in model.graph.node if n.op_type == op][index]
+    found: list[onnx.NodeProto] = [n for n in model.graph.node if n.op_type == op]
+    return found[index]
 
 
 def attribute(model: onnx.ModelProto, op: str, name: str, index: int = 0) -> Any:

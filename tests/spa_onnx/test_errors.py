@@ -12,27 +12,26 @@ import pytest
 import spa_onnx
 from spa_onnx import errors
 from tests.builders import GraphBuilder
+from tests.spa_onnx.untracked import like
 
-Model = onnx.ModelProto
 
-
-def chain() -> Model:
+def chain() -> onnx.ModelProto:
     g = GraphBuilder(opset=13)
     x = g.conv(g.input("x", ("N", 3, 6, 6)), 8, 3)
     return g.model(g.conv(g.relu(x), 3))
 
 
-def prune(model: Model | Path | str, **settings: object) -> None:
+def prune(model: onnx.ModelProto | Path | str, **settings: object) -> None:
     spa_onnx.prune(model, spa_onnx.PruneConfig(**settings))  # type: ignore[arg-type]
 
 
-def without_opset() -> Model:
+def without_opset() -> onnx.ModelProto:
     model = chain()
     model.opset_import[0].version = 5
     return model
 
 
-def with_nan() -> Model:
+def with_nan() -> onnx.ModelProto:
     model = chain()
     values = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
     values[0] = np.nan
@@ -40,21 +39,21 @@ def with_nan() -> Model:
     return model
 
 
-def with_short_data() -> Model:
+def with_short_data() -> onnx.ModelProto:
     model = chain()
     model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
     return model
 
 
-def with_unknown_operator() -> Model:
+def with_unknown_operator() -> onnx.ModelProto:
     g = GraphBuilder(opset=13)
     x = g.gemm(g.relu(g.gemm(g.input("x", (2, 4)), 8)), 3)
     y = g.node("Mystery", [x])
-    g._types[y] = g._types[x]
+    like(g, y, x)
     return g.model(y, check=False)
 
 
-def all_outputs() -> Model:
+def all_outputs() -> onnx.ModelProto:
     model = chain()
     model.graph.output.append(onnx.ValueInfoProto(name="relu_4"))
     return model

@@ -3,6 +3,7 @@
 import gc
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from spa_onnx.algebra.space import Space
 from spa_onnx.algebra.unify import equate
 from spa_onnx.allocate.problem import make_problem
 from spa_onnx.cost.polynomial import costs
+from spa_onnx.load.model import load
 from spa_onnx.passes.uniform import Uniform
 from tests.builders import GraphBuilder
 
@@ -252,3 +254,42 @@ def test_no_dim_is_told_to_keep_more_lanes_than_it_has() -> None:
     cost = costs(analysis.propagation, dims, {})
     problem = make_problem(analysis, ones, cost, spa_onnx.Ratio(0.0), 8)
     assert Uniform().allocate(problem).tolist() == [29]
+
+
+# ops/joining.py: before opset 18 parts are equal or named; here 2 + 1 counts as the default.
+@pytest.mark.parametrize("opset", [11, 13])
+def test_a_default_split_has_equal_parts_in_old_opsets(opset: int) -> None:
+    g = GraphBuilder(opset=opset)
+    parts = g.node("Split", [g.linear(g.input("x", (2, 4)), 4)], 2, axis=1)
+    model = g.model(*(g.gemm(part, 3) for part in parts))
+    plan = prune_at_random(model).plan
+    spa_onnx.apply(model, replace(plan, cuts=plan.cuts[1:]))
+
+
+# ops/resampling.py: an axis may be interpolated although its length stays, floor(3 * 1.2) = 3.
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interpolated_axis_of_equal_length_is_not_passed_on(seed: int) -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 3, 3)
+    scales = g.constant(np.array([1, 1.2, 1, 1], np.float32))
+    model = g.model(g.conv(g.node("Resize", [x, "", scales], mode="linear"), 3))
+    config = spa_onnx.PruneConfig(importance="random", seed=seed)
+    with pytest.raises(spa_onnx.NothingToPruneError):
+        spa_onnx.prune(model, config)
+
+
+# normalise/graph.py: ONNX Runtime takes two initializers of one name, and we cut one of them.
+def test_an_initializer_that_exists_twice_is_refused() -> None:
+    model = layers()
+    model.graph.initializer.append(model.graph.initializer[0])
+    with pytest.raises(spa_onnx.GraphError, match="exists"):
+        prune_at_random(model)
+
+
+# load/store.py: four values in a byte, or four in three bytes.
+@pytest.mark.parametrize("element", ["INT2", "UINT2", "FLOAT6E2M3", "FLOAT6E3M2"])
+def test_elements_below_four_bits_and_of_six_bits_are_read(element: str) -> None:
+    kind = getattr(onnx.TensorProto, element)
+    tensor = onnx.helper.make_tensor("t", kind, [9000], np.ones(9000).tolist())
+    packed = numpy_helper.from_array(numpy_helper.to_array(tensor), "t")
+    load(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [packed])))

@@ -28,7 +28,7 @@ def _of_factor(space: Space, factor: Factor) -> Sequence[Position]:
         assert isinstance(factor.size, int)
         return [()] * factor.size
     if isinstance(factor, Dim):
-        bound = space._bound.get(factor)
+        bound = space._bound.get(factor)  # pyright: ignore[reportPrivateUsage]
         if bound is not None:
             return positions(space, bound)
         return [((factor.index, lane),) for lane in range(factor.size)]

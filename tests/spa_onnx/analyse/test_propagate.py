@@ -8,6 +8,7 @@ from spa_onnx.algebra.size import symbol
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds, run
 from tests.spa_onnx.pruned_models import half, reasons, shape, widths
+from tests.spa_onnx.untracked import append, like
 
 
 def test_dynamic_axes_are_named_by_the_model() -> None:
@@ -106,10 +107,10 @@ def test_branches_of_an_if_are_cut_like_the_rest(branch: bool) -> None:
         )
         for op in ("Relu", "Tanh")
     ]
-    g._nodes.append(
-        onnx.helper.make_node("If", [flag], ["y"], then_branch=parts[0], else_branch=parts[1])
+    append(
+        g, onnx.helper.make_node("If", [flag], ["y"], then_branch=parts[0], else_branch=parts[1])
     )
-    g._types["y"] = g._types[x]
+    like(g, "y", x)
     model = g.model(g.conv("y", 3))
     small = half(model)
     assert shape(small, "Conv") == (4, 3, 3, 3)

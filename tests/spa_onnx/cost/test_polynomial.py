@@ -13,6 +13,7 @@ from tests.spa_onnx.ops.cases.layers import CASES
 from tests.spa_onnx.ops.lanewise import every_value
 from tests.spa_onnx.pruned_models import half_result
 
+Shape = tuple[int, ...]
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 COUNTED = [c for c in CASES if c.op != "Einsum"]
 
@@ -24,8 +25,8 @@ def counted_operations(model: onnx.ModelProto) -> int:
 
 
 def _of_node(node: onnx.NodeProto, values: dict[str, AnyArray]) -> int:
-    shapes = [values[name].shape if name else () for name in node.input]
-    result = next((values[name].shape for name in node.output if name), ())
+    shapes = [_shape(values, name) for name in node.input]
+    result = _shape(values, next(filter(None, node.output), ""))
     match node.op_type:
         case "Conv":
             return prod(shapes[1]) * result[0] * prod(result[2:])
@@ -44,6 +45,10 @@ def _of_node(node: onnx.NodeProto, values: dict[str, AnyArray]) -> int:
             return steps * batch * ways * GATES[node.op_type] * hidden * (width + hidden)
         case _:
             return 0
+
+
+def _shape(values: dict[str, AnyArray], name: str) -> Shape:
+    return values[name].shape if name else ()
 
 
 def stored(model: onnx.ModelProto) -> tuple[int, int]:

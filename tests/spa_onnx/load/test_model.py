@@ -13,6 +13,7 @@ from spa_onnx.load.model import load
 from spa_onnx.normalise.graph import normalise
 from tests.builders import GraphBuilder
 from tests.spa_onnx.pruned_models import half, shape
+from tests.spa_onnx.untracked import like
 
 
 def small_model(opset: int = 13, **facts: object) -> onnx.ModelProto:
@@ -164,10 +165,12 @@ def test_functions_are_written_out_and_pruned() -> None:
     g = GraphBuilder(opset=17)
     x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
     y = g.node("Scaled", [x], domain="own")
-    g._types[y] = g._types[x]
+    like(g, y, x)
     model = g.model(g.conv(y, 3), check=False)
     body = [
-        helper.make_node("Constant", [], ["factor"], value=numpy_helper.from_array(np.float32(2))),
+        helper.make_node(
+            "Constant", [], ["factor"], value=numpy_helper.from_array(np.array(2, np.float32))
+        ),
         helper.make_node("Mul", ["a", "factor"], ["b"]),
     ]
     imports = [helper.make_opsetid("", 17)]

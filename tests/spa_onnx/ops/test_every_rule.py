@@ -39,9 +39,11 @@ def pruned(case: Case, ratio: float, seed: int = 0) -> spa_onnx.PruneResult:
 
 def first_weight(model: onnx.ModelProto) -> str:
     """Return the weight of the layer in front of the operator."""
-    stored = {weight.name for weight in model.graph.initializer}
-    layers = [n for n in model.graph.node if n.op_type in ("Conv", "Gemm", "MatMul", "Gather")]
-    return next(name for node in layers for name in node.input if name in stored)
+    stored: set[str] = {weight.name for weight in model.graph.initializer}
+    layers: list[onnx.NodeProto] = [
+        n for n in model.graph.node if n.op_type in ("Conv", "Gemm", "MatMul", "Gather")
+    ]
+    return next(str(name) for node in layers for name in node.input if name in stored)
 
 
 def test_every_rule_has_a_case() -> None:

@@ -3,15 +3,16 @@ import pytest
 
 from tests.builders import GraphBuilder
 from tests.spa_onnx.pruned_models import attribute, half, reasons, shape, widths
+from tests.spa_onnx.untracked import shaped
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
-def recurrence(op: str, opset: int = 14, **facts: bool) -> onnx.ModelProto:
-    g = GraphBuilder(opset=opset)
+def recurrence(op: str, *, bidirectional: bool = False) -> onnx.ModelProto:
+    g = GraphBuilder(opset=14)
     x = g.linear(g.input("x", (5, 2, 4)), 8)
-    y = g.recurrent(op, x, 6, **facts)
-    ways = 1 + facts.get("bidirectional", False)
+    y = g.recurrent(op, x, 6, bidirectional=bidirectional)
+    ways = 1 + bidirectional
     flat = g.reshape(g.transpose(y, 0, 2, 1, 3), (0, 0, ways * 6))
     return g.model(g.linear(flat, 3))
 
@@ -43,7 +44,7 @@ def test_batch_first_layout_is_refused() -> None:
     x = g.linear(g.input("x", (2, 5, 4)), 8)
     inputs = [x, g.weight(1, 18, 8, fan_in=8), g.weight(1, 18, 6, fan_in=6)]
     y = g.node("GRU", inputs, hidden_size=6, layout=1)
-    g._types[y] = onnx.helper.make_tensor_type_proto(1, (2, 5, 1, 6))
+    shaped(g, y, (2, 5, 1, 6))
     model = g.model(g.linear(g.squeeze(y, 2), 3), check=False)
     assert "batch-first layout" in reasons(model, "const_1", 1)
 

@@ -56,11 +56,11 @@ def test_shapes_of_other_sizes_are_refused(have: list[Size], asked: list[Size]) 
 # -- Reshape ---------------------------------------------------------------------------------------
 
 
-def reshaped(asked: list[int], opset: int = 13, **more: int) -> onnx.ModelProto:
+def reshaped(asked: list[int], opset: int = 13, allowzero: int | None = None) -> onnx.ModelProto:
     """Eight channels of 36 positions, written otherwise and read by a Gemm."""
     g = GraphBuilder(opset=opset)
     x = g.conv(g.input("x", (2, 3, 6, 6)), 8, 3)
-    y = g.node("Reshape", [x, g.constant(asked)], **more)
+    y = g.node("Reshape", [x, g.constant(asked)], allowzero=allowzero)
     return g.model(g.gemm(y, 3))
 
 

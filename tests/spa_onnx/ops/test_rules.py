@@ -1,9 +1,8 @@
-import onnx
-
 import spa_onnx
 from spa_onnx.ops.rules import RULES
 from tests.builders import GraphBuilder
 from tests.spa_onnx.pruned_models import reasons, widths
+from tests.spa_onnx.untracked import declared, like
 
 
 def test_every_rule_is_listed_under_its_own_name() -> None:
@@ -14,14 +13,14 @@ def with_unknown_operator() -> tuple[GraphBuilder, str]:
     g = GraphBuilder(opset=13)
     x = g.conv(g.conv(g.input("x", (1, 3, 6, 6)), 6), 8, 3)
     y = g.node("Mystery", [x], domain="some.vendor")
-    g._types[y] = g._types[x]
+    like(g, y, x)
     return g, y
 
 
 def test_an_operator_without_a_rule_stops_pruning_there_and_only_there() -> None:
     g, y = with_unknown_operator()
     model = g.model(g.conv(g.conv(y, 5), 3), check=False)
-    model.graph.value_info.append(onnx.ValueInfoProto(name=y, type=g._types[y]))
+    model.graph.value_info.append(declared(g, y))
     assert widths(model) == [5, 6]
     assert "some.vendor::Mystery" in reasons(model, "weight_4", 0)
     assert "no rule for this operator" in reasons(model, "weight_4", 0)
@@ -33,7 +32,7 @@ def test_a_known_operator_of_another_domain_is_not_ours() -> None:
     g = GraphBuilder(opset=13)
     x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
     y = g.node("Relu", [x], domain="some.vendor")
-    g._types[y] = g._types[x]
+    like(g, y, x)
     model = g.model(g.conv(y, 3), check=False)
     assert widths(model) == []
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.builders import GraphBuilder
 from tests.spa_onnx.pruned_models import attribute, half, operand, reasons, shape, widths
+from tests.spa_onnx.untracked import like
 
 INT_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
 
@@ -87,7 +88,7 @@ def test_a_slice_at_run_time_spoils_only_the_axes_it_names() -> None:
     x = g.conv(g.input("x", (1, 3, 6, 6)), 10, 3)
     start = g.input("start", (1,), np.int64)
     y = g.node("Slice", [x, start, g.constant([4]), g.constant([2])])
-    g._types[y] = g._types[x]
+    like(g, y, x)
     model = g.model(g.node("Conv", [y, g.weight(3, 10, 1, 1)]), check=False)
     assert widths(model) == [10]
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 import spa_onnx
-from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.analyse.dims import Analysis, PrunableDim, Role
 from spa_onnx.score.weights import WeightReader
 from tests.builders import GraphBuilder
 from tests.graph_writer import AnyArray
@@ -22,8 +22,9 @@ def removed(analysis: Analysis, dim: PrunableDim, unit: int, tensor: str) -> Any
     goes = holders(state, axes, dim.dim, lane)
     if dim.rows is not None:
         goes = goes & holders(state, axes, dim.rows, row)
-    array = state.graph.array(tensor)
-    return array[np.broadcast_to(goes, array.shape)]
+    array: AnyArray = state.graph.array(tensor)
+    gone: AnyArray = array[np.broadcast_to(goes, array.shape)]
+    return gone
 
 
 def grouped() -> onnx.ModelProto:
@@ -32,6 +33,7 @@ def grouped() -> onnx.ModelProto:
     return g.model(g.conv(g.conv(g.concat(x, g.relu(x)), 8, 3, groups=2), 3))
 
 
+ROLES: tuple[tuple[Role, ...], ...] = (("produces", "consumes"), ())
 MODELS = {
     "attention": attention(),
     "groups": grouped(),
@@ -46,7 +48,7 @@ def test_a_unit_is_worth_what_goes_with_it(name: str) -> None:
     floats = {n for n, t in analysis.propagation.graph.tensors.items() if t.data_type == 1}
     for dim in analysis.dims:
         weights = reader.weights(dim)
-        for roles in (("produces", "consumes"), ()):
+        for roles in ROLES:
             members = {m.tensor for m in dim.members if not roles or m.role in roles} & floats
             expected = [
                 sum(float(np.abs(removed(analysis, dim, unit, t)).sum()) for t in members)
@@ -54,7 +56,7 @@ def test_a_unit_is_worth_what_goes_with_it(name: str) -> None:
             ]
             axes = [m.tensor for m in dim.members if m.tensor in members]
             if len(axes) == len(set(axes)):  # on two axes of one tensor a lane counts twice
-                found = weights.total(np.abs, *roles)  # type: ignore[arg-type]
+                found = weights.total(np.abs, *roles)
                 np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

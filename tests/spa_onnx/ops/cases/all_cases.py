@@ -1,6 +1,6 @@
 """Every case of the shared property suite."""
 
-from tests.spa_onnx.ops.cases import elementwise, layers, mixing, moving
+from tests.spa_onnx.ops.cases import choosing, elementwise, layers, mixing, moving
 from tests.spa_onnx.ops.cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -8,4 +8,5 @@ CASES: tuple[Case, ...] = (
     *layers.CASES,
     *mixing.CASES,
     *moving.CASES,
+    *choosing.CASES,
 )

@@ -93,11 +93,5 @@ def floats(g: GraphBuilder, x: str) -> str:
     return g.node("Cast", [x], to=onnx.TensorProto.FLOAT)
 
 
-def like(g: GraphBuilder, y: str, x: str) -> str:
-    """Tell the builder that ``y`` has the type and shape of ``x``; ONNX infers nothing for it."""
-    g._types[y] = g._types[x]
-    return y
-
-
 NEWEST = 26
 """Newest opset of the default domain that the installed ONNX Runtime runs."""

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 
 from tests.builders import GraphBuilder
-from tests.spa_onnx.ops.cases.case import NEWEST, Case, end, floats, forms, image, like, tokens
+from tests.spa_onnx.ops.cases.case import NEWEST, Case, end, floats, forms, image, tokens
+from tests.spa_onnx.untracked import like
 
 BOOLEAN_RESULT = {"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"}
 OLDEST = {

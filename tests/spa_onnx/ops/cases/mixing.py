@@ -14,10 +14,10 @@ from tests.spa_onnx.ops.cases.case import (
     floats,
     forms,
     image,
-    like,
     rows,
     tokens,
 )
+from tests.spa_onnx.untracked import append, like
 
 Build = Callable[[GraphBuilder], str]
 
@@ -118,7 +118,7 @@ def _group_norm(g: GraphBuilder) -> str:
     length = 2 if g.opset < 21 else 8
     inputs = [x, g.scale(length), g.bias(length)]
     # Not by the builder: ONNX deprecated version 18, ONNX Runtime runs it.
-    g._nodes.append(helper.make_node("GroupNormalization", inputs, ["normed"], num_groups=2))
+    append(g, helper.make_node("GroupNormalization", inputs, ["normed"], num_groups=2))
     return end(g, like(g, "normed", x))
 
 

@@ -1,0 +1,115 @@
+"""Export the smallest model of every family in timm.
+
+    python models/timm_zoo.py OUT
+
+writes OUT/NAME.onnx with the legacy exporter, and for every third family OUT/NAME.dynamo.onnx and
+OUT/NAME.batch.onnx (the legacy exporter again, the batch axis left open). The families are timm's own
+modules. Needs torch, torchvision and timm; weights are random and nothing is downloaded.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import torch
+import torchvision_operators  # noqa: F401 - before timm, which imports torchvision
+from export_jobs import Job, Subject, run_all, summarise
+from lively_weights import image_noise
+from stirred_weights import stir
+from torch import nn
+
+SIZES = (128, 192, 224, 256)
+"""Image sizes to try, smallest first; the model's own is tried last."""
+EVERY = 3
+"""Of how many families one is also exported with dynamo and with an open batch axis."""
+MEGABYTES = 400.0
+"""Families whose smallest member is larger are left out."""
+
+
+def parameters(name: str) -> int:
+    """Return the number of parameters of a timm model, without making them."""
+    import timm
+
+    with torch.device("meta"):
+        return sum(p.numel() for p in timm.create_model(name).parameters())
+
+
+def families() -> dict[str, str]:
+    """Return the smallest member of every family in timm's registry, by family.
+
+    timm's own miniatures for tests (``test_*``) are no members.
+    """
+    import timm
+
+    smallest: dict[str, str] = {}
+    for family in timm.list_modules():
+        names = [n for n in timm.list_models(module=family) if not n.startswith("test_")]
+        if names:
+            smallest[family] = min(names, key=parameters)
+    return smallest
+
+
+def remembered(path: Path) -> dict[str, str]:
+    """Return ``families()``, from ``path`` where an earlier run left them: they take minutes."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(families(), indent=1))
+    return dict(json.loads(path.read_text()))
+
+
+def jobs(names: dict[str, str], out: Path, seed: int) -> Iterator[Job]:
+    """Yield every family's plain export first, then the two variants of some."""
+    for name in names.values():
+        yield Job(name, "legacy", False, out / f"{name}.onnx", seed)
+    for name in [*names.values()][::EVERY]:
+        yield Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed)
+        yield Job(name, "legacy", True, out / f"{name}.batch.onnx", seed)
+
+
+def build(job: Job) -> Subject:
+    """Return a model with stirred weights and the smallest image that it accepts."""
+    import timm.layers
+
+    timm.layers.set_exportable(True)
+    model, size = fitting(job.name)
+    generator = torch.Generator().manual_seed(job.seed)
+    stir(model, generator)
+    image = image_noise(1, size, generator)
+    return Subject(model, {"input": image}, {"input": {0: "batch"}}, positional=True)
+
+
+def fitting(name: str) -> tuple[nn.Module, int]:
+    """Return a model in eval mode and the first of ``SIZES`` that runs through it."""
+    import timm
+
+    own = timm.get_pretrained_cfg(name).input_size[-1]
+    for size in dict.fromkeys((*[s for s in SIZES if s < own], own)):
+        for settings in ({"img_size": size}, {}):
+            try:
+                model = timm.create_model(name, **settings).eval()
+                with torch.inference_mode():
+                    model(torch.zeros(1, 3, size, size))
+            except (TypeError, ValueError, AssertionError, RuntimeError, IndexError):
+                continue
+            return model, size
+    model = timm.create_model(name).eval()
+    return model, own
+
+
+@click.command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--model", "names", multiple=True, help="Any timm model; without it, all families.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds for one model.")
+@click.option("--again", is_flag=True, help="Try what failed in an earlier run once more.")
+@click.option("--seed", default=0, show_default=True)
+def main(out: Path, names: tuple[str, ...], timeout: float, again: bool, seed: int) -> None:
+    """Export the smallest model of every timm family into OUT."""
+    warnings.simplefilter("ignore")
+    chosen = dict(zip(names, names, strict=True)) or remembered(out / "families.json")
+    summarise(run_all(jobs(chosen, out, seed), build, timeout, again))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Control flow: equations across the border of a body for all that is carried over it.
+
+    If:    results of both branches are equal
+    Loop:  a state goes into the body and comes out of it with the same axes
+    Scan:  likewise; scanned tensors lose the scanned axis inside
+
+A body sees tensors around it by name, so captured weights need no equation.
+
+Source: ONNX If-21, Loop-21, Scan-21 (states and scanned tensors as since Scan-9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import onnx
+
+from spa_onnx.algebra.expression import Axes, sizes_of
+from spa_onnx.algebra.size import symbol
+from spa_onnx.algebra.space import Space
+from spa_onnx.algebra.unify import equate
+from spa_onnx.graph.node import BodyEntry, Node
+from spa_onnx.graph.shapes import declared_shape, infer
+from spa_onnx.graph.tensors import all_graphs
+from spa_onnx.normalise.graph import Graph
+from spa_onnx.ops.rule import Coupling
+
+
+class Walk(Protocol):
+    """What control flow needs of the walk over the graph."""
+
+    graph: Graph
+    space: Space
+
+    def axes_of(self, name: str) -> Axes | None:
+        """Return a tensor's axes."""
+        ...
+
+    def fix_sources(self, name: str, why: str) -> None:
+        """Fix the axes whose lengths a value was computed from."""
+        ...
+
+
+def couple(state: Walk, node: Node) -> Coupling:
+    """Return the axes of what a body receives, or of what its node returns."""
+    if isinstance(node, BodyEntry):
+        return Coupling(tuple(_entering(state, node)))
+    for _, body in node.branches():
+        for entry in body.output:
+            state.fix_sources(entry.name, "its length is the result of control flow")
+    if node.op == "If":
+        return Coupling(tuple(_branches(state, node)))
+    return Coupling(tuple(_leaving(state, node)))
+
+
+def _entering(state: Walk, entry: BodyEntry) -> Iterator[Axes | None]:
+    """Yield the axes of a body's inputs."""
+    if entry.op == "body of Loop":
+        yield ()
+        yield ()
+        for name in entry.inputs[2:]:
+            yield state.axes_of(name)
+        return
+    states = _scan_states(entry)
+    for position, name in enumerate(entry.inputs):
+        axes = state.axes_of(name)
+        if position < states or axes is None:
+            yield axes
+            continue
+        scanned = _scanned_axis(entry, position - states) % len(axes)
+        state.space.fix(axes[scanned], "scanned along")
+        yield axes[:scanned] + axes[scanned + 1 :]
+
+
+def _scan_states(node: Node) -> int:
+    return len(node.inputs) - node.integer("num_scan_inputs", 0)
+
+
+def _scanned_axis(node: Node, position: int) -> int:
+    axes = node.ints("scan_input_axes")
+    return axes[position] if position < len(axes) else 0
+
+
+def _leaving(state: Walk, node: Node) -> Iterator[Axes | None]:
+    """Yield the axes of results; states must leave a body as they entered it."""
+    ((_, body),) = node.branches()
+    loop = node.op == "Loop"
+    carried = len(node.inputs) - 2 if loop else _scan_states(node)
+    returned = body.output[1:] if loop else body.output
+    received = body.input[2:] if loop else body.input
+    for position, name in enumerate(node.outputs):
+        inside = state.axes_of(returned[position].name)
+        if position >= carried:
+            yield _stacked(state, node, position - carried, inside, name)
+            continue
+        before = state.axes_of(received[position].name)
+        if before is None or inside is None or sizes_of(before) != sizes_of(inside):
+            _fix_body(state, body)
+            yield _declared(state, name, returned[position])
+            continue
+        for e, f in zip(before, inside, strict=True):
+            equate(state.space, e, f, "state of a loop")
+        yield tuple(map(state.space.normal, before))
+
+
+def _stacked(state: Walk, node: Node, position: int, axes: Axes | None, name: str) -> Axes | None:
+    """Return the axes of results that are stacked run by run."""
+    if axes is None:
+        return None
+    runs = state.space.fixed(symbol(f"runs of {name}"))
+    where = node.ints("scan_output_axes")
+    at = where[position] % (len(axes) + 1) if position < len(where) else 0
+    return (*axes[:at], runs, *axes[at:])
+
+
+def _fix_body(state: Walk, body: onnx.GraphProto) -> None:
+    """Fix all that a body touches: where a state changes shape, nothing in it is as seen."""
+    for graph in all_graphs(body):
+        for node in graph.node:
+            _fix_tensors(state, (*node.input, *node.output))
+
+
+def _fix_tensors(state: Walk, names: Iterable[str]) -> None:
+    for name in names:
+        state.space.fix_all(state.axes_of(name) or (), "a state of a loop changes its shape")
+
+
+def _declared(state: Walk, name: str, entry: onnx.ValueInfoProto) -> Axes | None:
+    shape = infer(state.graph.model).shapes.get(name)
+    if shape is None and entry.type.tensor_type.HasField("shape"):
+        shape = declared_shape(entry)
+    return None if shape is None else tuple(map(state.space.fixed, shape))
+
+
+def _branches(state: Walk, node: Node) -> Iterator[Axes | None]:
+    """Yield the axes of an If's results, equal in both branches."""
+    for position, name in enumerate(node.outputs):
+        given = [body.output[position] for _, body in node.branches()]
+        axes = [state.axes_of(entry.name) for entry in given]
+        known = [a for a in axes if a is not None]
+        if len(known) < len(given) or len({len(a) for a in known}) > 1:
+            for a in known:
+                state.space.fix_all(a, "branches give tensors of different or unknown rank")
+            yield _declared(state, name, onnx.ValueInfoProto())
+            continue
+        for other in known[1:]:
+            for e, f in zip(known[0], other, strict=True):
+                equate(state.space, e, f, "results of two branches")
+        yield tuple(map(state.space.normal, known[0]))
