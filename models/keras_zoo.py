@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import tensorflow as tf
-from keras import Model, layers, ops
+from keras import Model, layers
 
 REQUIREMENTS = (
     "tensorflow-cpu==2.21.0",
@@ -37,6 +37,23 @@ WORDS = 60
 CLASSES = 7
 
 Tensor = Any
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    """Return GELU by tanh: tf2onnx has no rule for the Erfc of the exact one."""
+    return keras.activations.gelu(x, approximate=True)
+
+
+class Places(layers.Layer):
+    """Adds a table of positions."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Draw the table ``(T, C)``."""
+        self.table = self.add_weight(shape=shape[1:], initializer="random_normal")
+
+    def call(self, x: Tensor) -> Tensor:
+        """Return ``x`` with the table added."""
+        return x + self.table
 
 
 def conv_bn(x: Tensor, width: int, size: int = 3, stride: int = 1, act: str = "relu") -> Tensor:
@@ -120,19 +137,19 @@ def flatten_cnn() -> Model:
     x = image = layers.Input(IMAGE)
     for width in (16, 32):
         x = layers.Conv2D(width, 5, activation="relu")(x)
-        x = layers.AveragePooling2D()(x)
+        x = layers.AveragePooling2D(2)(x)
     x = layers.Dense(64, activation="relu")(layers.Flatten()(x))
     return Model(image, layers.Dense(CLASSES)(x))
 
 
 def inception() -> Model:
-    """Branches of several kernel sizes, joined; dilated and grouped convolutions."""
+    """Branches of several kernel sizes, joined; dilated and separable convolutions."""
     x = image = layers.Input(IMAGE)
     x = conv_bn(x, 24, 3, 2)
     pooled = conv_bn(layers.MaxPooling2D(3, 1, "same")(x), 8, 1)
     dilated = layers.Conv2D(16, 3, padding="same", dilation_rate=2, activation="elu")(x)
-    grouped = layers.Conv2D(24, 3, padding="same", groups=4, activation="gelu")(x)
-    x = layers.Concatenate()([conv_bn(x, 16, 1), pooled, dilated, grouped])
+    wide = layers.SeparableConv2D(24, 5, padding="same", activation=tanh_gelu)(x)
+    x = layers.Concatenate()([conv_bn(x, 16, 1), pooled, dilated, wide])
     return Model(image, classify(conv_bn(x, 32)))
 
 
@@ -206,7 +223,7 @@ def encoder_block(x: Tensor, heads: int, width: int) -> Tensor:
     size = x.shape[-1]
     y = layers.LayerNormalization()(x)
     x = layers.Add()([x, layers.MultiHeadAttention(heads, width)(y, y)])
-    y = layers.Dense(4 * size, activation="gelu")(layers.LayerNormalization()(x))
+    y = layers.Dense(4 * size, activation=tanh_gelu)(layers.LayerNormalization()(x))
     return layers.Add()([x, layers.Dense(size)(y)])
 
 
@@ -214,7 +231,7 @@ def transformer() -> Model:
     """A text transformer: token and position tables, two blocks, mean pooling."""
     words = layers.Input((STEPS,), dtype="int32")
     x = layers.Embedding(WORDS, WIDTH)(words)
-    x = x + layers.Embedding(STEPS, WIDTH)(ops.arange(STEPS))
+    x = Places()(x)
     for _ in range(2):
         x = encoder_block(x, 4, 8)
     x = layers.LayerNormalization()(x)

@@ -10,6 +10,7 @@ modules. Needs torch, torchvision and timm; weights are random and nothing is do
 import json
 import warnings
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import click
@@ -24,8 +25,10 @@ SIZES = (128, 192, 224, 256)
 """Image sizes to try, smallest first; the model's own is tried last."""
 EVERY = 3
 """Of how many families one is also exported with dynamo and with an open batch axis."""
-MEGABYTES = 400.0
-"""Families whose smallest member is larger are left out."""
+LARGE = 20_000_000
+"""Parameters above which a plain transformer is built with ``FEW`` blocks, where it lets us, and no
+model is exported more than once."""
+FEW = 4
 
 
 def parameters(name: str) -> int:
@@ -63,7 +66,8 @@ def jobs(names: dict[str, str], out: Path, seed: int) -> Iterator[Job]:
     """Yield every family's plain export first, then the two variants of some."""
     for name in names.values():
         yield Job(name, "legacy", False, out / f"{name}.onnx", seed)
-    for name in [*names.values()][::EVERY]:
+    small = [name for name in names.values() if parameters(name) <= LARGE]
+    for name in small[::EVERY]:
         yield Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed)
         yield Job(name, "legacy", True, out / f"{name}.batch.onnx", seed)
 
@@ -84,11 +88,13 @@ def fitting(name: str) -> tuple[nn.Module, int]:
     """Return a model in eval mode and the first of ``SIZES`` that runs through it."""
     import timm
 
-    own = timm.get_pretrained_cfg(name).input_size[-1]
+    config = timm.get_pretrained_cfg(name)
+    own = config.input_size[-1] if config else SIZES[-1]
+    blocks = ({"depth": FEW}, {}) if parameters(name) > LARGE else ({},)
     for size in dict.fromkeys((*[s for s in SIZES if s < own], own)):
-        for settings in ({"img_size": size}, {}):
+        for few, image in product(blocks, ({"img_size": size}, {})):
             try:
-                model = timm.create_model(name, **settings).eval()
+                model = timm.create_model(name, **few, **image).eval()
                 with torch.inference_mode():
                     model(torch.zeros(1, 3, size, size))
             except (TypeError, ValueError, AssertionError, RuntimeError, IndexError):

@@ -62,6 +62,7 @@ def declare() -> None:
         LIBRARY.define(declaration)
     LIBRARY.impl("nms", nms, "CPU")
     LIBRARY.impl("roi_align", roi_align, "CPU")
+    import_module("torchvision")  # whole, before its answer to "are there operators" changes
     for name in ("torchvision.extension", "torchvision.ops.boxes", "torchvision.ops.roi_align"):
         module: Any = import_module(name)
         module._assert_has_ops = lambda: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spa_onnx.ops import (
     attention,
+    classical,
     contraction,
     convolution,
     elementwise,
@@ -26,6 +27,7 @@ RULES: dict[str, OpRule] = {
     rule.op: rule
     for family in (
         attention,
+        classical,
         contraction,
         convolution,
         elementwise,
