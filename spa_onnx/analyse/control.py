@@ -73,6 +73,22 @@ def _entering(state: Walk, entry: BodyEntry) -> Iterator[Axes | None]:
         yield axes[:scanned] + axes[scanned + 1 :]
 
 
+def unchanged_states(entry: BodyEntry) -> Iterator[tuple[str, str]]:
+    """Yield outer and inner names of states that a body hands back as it got them.
+
+    Exporters carry weights into loops that way.
+    """
+    body = entry.body
+    loop = entry.op == "body of Loop"
+    copies = {n.output[0]: n.input[0] for n in body.node if n.op_type == "Identity"}
+    states = len(entry.inputs) - 2 if loop else _scan_states(entry)
+    for k in range(states):
+        inner = body.input[k + 2 if loop else k].name
+        returned = body.output[k + 1 if loop else k].name
+        if copies.get(returned, returned) == inner:
+            yield entry.inputs[k + 2 if loop else k], inner
+
+
 def _scan_states(node: Node) -> int:
     return len(node.inputs) - node.integer("num_scan_inputs", 0)
 

@@ -28,6 +28,7 @@ from spa_onnx.analyse.factors import choose_factors, removed_by_halving
 from spa_onnx.analyse.propagate import InputShapes, Propagation, propagate
 from spa_onnx.analyse.rows import uneven_rows
 from spa_onnx.cost.polynomial import costs
+from spa_onnx.graph.node import BodyEntry, Node
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Mixed
 
@@ -194,7 +195,7 @@ def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
             while (
                 name not in state.graph.tensors and name in makers and name not in state.generated
             ):
-                name = next(filter(None, makers[name].inputs), "")
+                name = _source(makers[name], name)
             for role, exprs in (("consumes", coupling.consumed), ("produces", coupling.produced)):
                 for e in exprs:
                     for dim in dims_in(state.space.normal(e)):
@@ -203,6 +204,14 @@ def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
         n for n in (*state.graph.tensors, *state.generated) if len(state.axes.get(n) or ()) > 1
     }
     return {key: role for key, role in roles.items() if key[0] in matrices}
+
+
+def _source(maker: Node, name: str) -> str:
+    """Return the tensor that a weight is made of: its node's first input, or what enters a body."""
+    if isinstance(maker, BodyEntry):
+        outer: str = maker.inputs[maker.outputs.index(name)]
+        return outer
+    return next(filter(None, maker.inputs), "")
 
 
 def _excluded(

@@ -212,6 +212,10 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
             state.axes[name] = outputs[k] if known else _inferred_axes(state, name)
     if node.op == "ConstantOfShape":
         state.generated.append(node.outputs[0])
+    if isinstance(node, BodyEntry):
+        state.weights.update(
+            inner for outer, inner in control.unchanged_states(node) if state.is_weight(outer)
+        )
     inputs = [name for name in node.inputs if name]
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():
         state.weights.update(filter(None, node.outputs))

@@ -81,4 +81,5 @@ class BodyEntry(Node):
     def __init__(self, node: Node, body: onnx.GraphProto) -> None:
         super().__init__(node.proto, node.version, node.index, node.scope)
         self.op = f"body of {node.op}"
+        self.body = body
         self.outputs = [v.name for v in body.input]

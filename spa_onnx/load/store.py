@@ -14,12 +14,19 @@ from onnx import helper, numpy_helper
 from spa_onnx.errors import ExternalDataError, TensorDataError
 from spa_onnx.load.source import FileSource, Source, chunks, read
 
-PACKED_TYPES = {
-    onnx.TensorProto.INT4,
-    onnx.TensorProto.UINT4,
-    onnx.TensorProto.FLOAT4E2M1,
+BITS = {
+    "INT2": 2,
+    "UINT2": 2,
+    "INT4": 4,
+    "UINT4": 4,
+    "FLOAT4E2M1": 4,
+    "FLOAT6E2M3": 6,
+    "FLOAT6E3M2": 6,
 }
-"""Element types with two values in a byte: decoded by onnx instead of viewed in place."""
+PACKED_TYPES = {
+    number: BITS[name] for name, number in onnx.TensorProto.DataType.items() if name in BITS
+}
+"""Bits of element types that share bytes: decoded by onnx instead of viewed in place."""
 
 
 def references(tensor: onnx.TensorProto) -> Mapping[str, str]:
@@ -154,7 +161,7 @@ def byte_length(tensor: onnx.TensorProto) -> int:
             raise TensorDataError(tensor.name, f"has shape {list(tensor.dims)}")
         count *= n
     if tensor.data_type in PACKED_TYPES:
-        return (count + 1) // 2
+        return (count * PACKED_TYPES[tensor.data_type] + 7) // 8
     try:
         return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except (KeyError, ValueError, TypeError):

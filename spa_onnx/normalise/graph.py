@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from spa_onnx.errors import GraphError
 from spa_onnx.graph.node import STANDARD_DOMAINS, BodyEntry, Node, Scope
-from spa_onnx.graph.tensors import captured_names
+from spa_onnx.graph.tensors import all_graphs, captured_names
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.names import make_names_unique
@@ -223,6 +223,11 @@ def _is_coincidence(tensor: onnx.TensorProto, weights: WeightStore) -> bool:
 
 
 def _check_order(graph: Graph) -> None:
+    for inner in all_graphs(graph.model.graph):
+        twice = [name for name, n in Counter(t.name for t in inner.initializer).items() if n > 1]
+        if twice:
+            problem = f"initializer {twice[0]!r} exists more than once"
+            raise GraphError("graph", problem, "Names must be unique; repair the graph")
     known = {v.name for v in graph.inputs} | set(graph.tensors)
     for node in graph.nodes:
         for name in node.inputs:

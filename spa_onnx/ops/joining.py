@@ -50,8 +50,9 @@ def couple_split(operands: Operands) -> Coupling:
 
     def resize(kept: Lanes) -> Resized:
         new = [kept.length(part) for part in parts]
-        whole = sum(new, 0)
-        if not _is_explicit(operands) and new == _default(whole, len(parts)):
+        uneven_allowed = operands.node.version >= 18 or len(set(new)) == 1
+        default = uneven_allowed and new == _default(sum(new, 0), len(parts))
+        if default and not _is_explicit(operands):
             return Resized()
         if operands.node.version >= 13:
             return Resized(inputs={1: new}, attributes={"num_outputs": []})

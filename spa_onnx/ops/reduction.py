@@ -80,6 +80,17 @@ def couple_top_k(operands: Operands) -> Coupling:
     return Coupling((y, y))
 
 
+def couple_reverse(operands: Operands) -> Coupling:
+    """Fix the axes of steps and batch; every other axis passes."""
+    x = operands.axes(0)
+    fixed = [
+        normalised(operands.node.integer(f"{side}_axis", default), len(x))
+        for side, default in (("time", 0), ("batch", 1))
+    ]
+    operands.space.fix_all((x[axis] for axis in fixed), "reversed up to a length of its own")
+    return Coupling((tuple(map(operands.space.normal, x)),))
+
+
 def couple_cumsum(operands: Operands) -> Coupling:
     """Fix the axis along which lanes are accumulated."""
     x = operands.axes(0)
@@ -106,6 +117,7 @@ RULES = (
     OpRule("ArgMax", couple_arg),
     OpRule("ArgMin", couple_arg),
     OpRule("TopK", couple_top_k, frozenset({1})),
+    OpRule("ReverseSequence", couple_reverse),
     OpRule("CumSum", couple_cumsum, frozenset({1})),
     OpRule("Hardmax", couple_hardmax),
 )

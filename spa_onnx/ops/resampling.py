@@ -20,6 +20,7 @@ from spa_onnx.ops.rule import (
     normalised,
     replaced,
 )
+from spa_onnx.ops.values import Value
 
 
 def couple_resize(operands: Operands) -> Coupling:
@@ -27,9 +28,12 @@ def couple_resize(operands: Operands) -> Coupling:
     x = operands.axes(0)
     named = [normalised(a, len(x)) for a in operands.node.ints("axes", list(range(len(x))))]
     lengths, from_sizes = _lengths(operands, x, named)
+    scales = None if from_sizes else _scales(operands)
     y: list[Expr] = list(x)
-    for axis, length in zip(named, lengths, strict=True):
-        if length != size_of(x[axis]):
+    for k, (axis, length) in enumerate(zip(named, lengths, strict=True)):
+        # an axis may be interpolated although its length stays: floor(3 * 1.2) = 3
+        interpolated = scales is not None and len(scales) == len(named) and scales[k] != 1
+        if interpolated or length != size_of(x[axis]):
             operands.space.fix(x[axis], "resized")
             y[axis] = operands.space.fixed(length)
 
@@ -46,11 +50,7 @@ def _lengths(operands: Operands, x: Axes, named: list[int]) -> tuple[list[Size],
         if operands.node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
             raise RefusalError("sizes that keep an aspect ratio")
         return sizes, True
-    position = 2 if operands.node.op == "Resize" and operands.node.version > 10 else 1
-    if operands.has(position):
-        scales = operands.constant(position)
-    else:
-        scales = np.array(operands.node.attributes.get("scales", []), np.float32)
+    scales = _scales(operands)
     if scales is None or len(scales) != len(named):
         inferred = operands.inferred(0)
         if inferred is None:
@@ -59,6 +59,13 @@ def _lengths(operands: Operands, x: Axes, named: list[int]) -> tuple[list[Size],
     return [
         _scaled(size_of(x[a]), float(s)) for a, s in zip(named, scales.tolist(), strict=True)
     ], False
+
+
+def _scales(operands: Operands) -> Value | None:
+    position = 2 if operands.node.op == "Resize" and operands.node.version > 10 else 1
+    if operands.has(position):
+        return operands.constant(position)
+    return np.array(operands.node.attributes.get("scales", []), np.float32)
 
 
 def _scaled(size: Size, scale: float) -> Size:
