@@ -221,8 +221,8 @@ def difference_to_torch(path: Path, model: nn.Module, subject: Subject) -> float
     got = [np.asarray(array) for array in session.run(None, feeds)]
     if not any(np.isfinite(array).any() for array in got if array.size):
         raise NoFiniteOutputError(f"{path.name}: no output of {len(got)} is finite")
-    with torch.inference_mode():
-        expected = [tensor.numpy() for tensor in model(*subject.inputs.values())]
+    with torch.no_grad():
+        expected = [tensor.detach().numpy() for tensor in model(*subject.inputs.values())]
     if [array.shape for array in got] != [array.shape for array in expected]:
         return float("nan")
     return max(

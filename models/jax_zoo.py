@@ -152,8 +152,8 @@ class UNet(nnx.Module):
     def __call__(self, x: Array) -> Array:
         """Return an image."""
         a = self.a(x)
-        b = self.b(nnx.max_pool(a, (2, 2), (2, 2)))
-        c = self.up(self.c(nnx.max_pool(b, (2, 2), (2, 2))))
+        b = self.b(nnx.max_pool(a, window_shape=(2, 2), strides=(2, 2)))
+        c = self.up(self.c(nnx.max_pool(b, window_shape=(2, 2), strides=(2, 2))))
         d = self.d(jnp.concatenate([c, b], axis=-1))
         d = jax.image.resize(d, (*a.shape[:3], d.shape[-1]), "nearest")
         return self.out(self.e(jnp.concatenate([d, a], axis=-1)))

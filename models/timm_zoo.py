@@ -9,14 +9,14 @@ modules. Needs torch, torchvision and timm; weights are random and nothing is do
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
 import click
 import torch
 import torchvision_operators  # noqa: F401 - before timm, which imports torchvision
-from export_jobs import Job, Subject, run_all, summarise
+from export_jobs import Export, Job, Subject, run_all, summarise
 from lively_weights import image_noise
 from stirred_weights import stir
 from torch import nn
@@ -29,6 +29,8 @@ LARGE = 20_000_000
 """Parameters above which a plain transformer is built with ``FEW`` blocks, where it lets us, and no
 model is exported more than once."""
 FEW = 4
+CLASSES = 100
+"""Of a head for feature extractors: as an output, features would pin the width of every block."""
 
 
 def parameters(name: str) -> int:
@@ -72,6 +74,14 @@ def jobs(names: dict[str, str], out: Path, seed: int) -> Iterator[Job]:
         yield Job(name, "legacy", True, out / f"{name}.batch.onnx", seed)
 
 
+def instead(outcomes: Sequence[Export], out: Path, seed: int) -> Iterator[Job]:
+    """Yield an export with dynamo for every plain one that the legacy exporter could not make."""
+    for outcome in outcomes:
+        name = outcome.path.removesuffix(".onnx")
+        if outcome.failure and "." not in name:
+            yield Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed)
+
+
 def build(job: Job) -> Subject:
     """Return a model with stirred weights and the smallest image that it accepts."""
     import timm.layers
@@ -90,12 +100,13 @@ def fitting(name: str) -> tuple[nn.Module, int]:
 
     config = timm.get_pretrained_cfg(name)
     own = config.input_size[-1] if config else SIZES[-1]
+    head = {} if config and config.num_classes else {"num_classes": CLASSES}
     blocks = ({"depth": FEW}, {}) if parameters(name) > LARGE else ({},)
     for size in dict.fromkeys((*[s for s in SIZES if s < own], own)):
         for few, image in product(blocks, ({"img_size": size}, {})):
             try:
-                model = timm.create_model(name, **few, **image).eval()
-                with torch.inference_mode():
+                model = timm.create_model(name, **head, **few, **image).eval()
+                with torch.no_grad():  # inference tensors in a cache would stop the exporter
                     model(torch.zeros(1, 3, size, size))
             except (TypeError, ValueError, AssertionError, RuntimeError, IndexError):
                 continue
@@ -114,7 +125,8 @@ def main(out: Path, names: tuple[str, ...], timeout: float, again: bool, seed: i
     """Export the smallest model of every timm family into OUT."""
     warnings.simplefilter("ignore")
     chosen = dict(zip(names, names, strict=True)) or remembered(out / "families.json")
-    summarise(run_all(jobs(chosen, out, seed), build, timeout, again))
+    outcomes = run_all(jobs(chosen, out, seed), build, timeout, again)
+    summarise([*outcomes, *run_all(instead(outcomes, out, seed), build, timeout, again)])
 
 
 if __name__ == "__main__":

@@ -1,30 +1,26 @@
-"""Export random-weight torchvision models with both of PyTorch's exporters.
+"""Export random-weight torchvision models with PyTorch's exporters.
 
     python models/torchvision_zoo.py OUT --model resnet18 --exporter legacy
+    python models/torchvision_zoo.py OUT --more
 
-writes OUT/legacy/resnet18.onnx. Needs torch, torchvision, onnx, onnxruntime and click. Weights
-are drawn by ``lively_weights.py`` from a fixed seed; nothing is downloaded.
+The first form writes OUT/legacy/resnet18.onnx; without ``--model`` it takes 15 classifiers and both
+exporters. ``--more`` writes OUT/NAME.onnx for one member of every other family: classification,
+segmentation, detection, optical flow and video, with dynamo where the legacy exporter fails. Weights
+are drawn from a fixed seed; nothing is downloaded.
 """
 
-import multiprocessing
-import sys
-import time
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import click
-import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
+import torchvision_operators  # noqa: F401 - before torchvision
+from export_jobs import Exporter, Job, Subject, run_all, summarise
 from lively_weights import ActivationRange, activation_range, enliven, image_noise
+from stirred_weights import stir
 from torch import Tensor, nn
-
-Exporter = Literal["legacy", "dynamo"]
 
 MODELS = (
     "resnet18",
@@ -43,23 +39,66 @@ MODELS = (
     "swin_t",
     "convnext_tiny",
 )
-OPTIONS: dict[str, dict[str, bool]] = {
+CLASSIFIERS = (
+    "alexnet",
+    "mnasnet0_5",
+    "inception_v3",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_5",
+    "shufflenet_v2_x2_0",
+    "efficientnet_v2_s",
+    "maxvit_t",
+    "regnet_x_400mf",
+    "wide_resnet50_2",
+    "vgg16_bn",
+    "swin_v2_t",
+    "mobilenet_v3_small",
+    "squeezenet1_0",
+)
+SEGMENTATION = (
+    "deeplabv3_mobilenet_v3_large",
+    "deeplabv3_resnet50",
+    "fcn_resnet50",
+    "lraspp_mobilenet_v3_large",
+)
+DETECTION = (
+    "ssdlite320_mobilenet_v3_large",
+    "ssd300_vgg16",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "retinanet_resnet50_fpn",
+    "fcos_resnet50_fpn",
+    "maskrcnn_resnet50_fpn",
+    "keypointrcnn_resnet50_fpn",
+)
+FLOW = ("raft_small",)
+VIDEO = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d", "swin3d_t", "mvit_v1_b", "mvit_v2_s")
+MORE = (*CLASSIFIERS, *SEGMENTATION, *DETECTION, *FLOW, *VIDEO)
+
+OPTIONS: dict[str, dict[str, object]] = {
     "googlenet": {"aux_logits": False, "transform_input": False, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "transform_input": False, "init_weights": False},
+}
+DETECTOR_OPTIONS: dict[str, object] = {
+    "weights_backbone": None,
+    "score_thresh": 0.0,
+    "detections_per_img": 10,
+    "num_classes": 11,
+}
+"""Detections of random weights score low; without a threshold there are some to compare."""
+REGION_OPTIONS: dict[str, object] = {
+    "weights_backbone": None,
+    "box_score_thresh": 0.0,
+    "box_detections_per_img": 10,
+    "rpn_pre_nms_top_n_test": 50,
+    "rpn_post_nms_top_n_test": 20,
 }
 IMAGE_SIZE = 224
-LEGACY_OPSET = 17
+SMALL_SIZES = {"inception_v3": 128, "maxvit_t": 224, "swin_v2_t": 256}
+SMALL = 64
+DETECTION_SIZE = 128
+FRAMES = 16
 TRAINED_SPREAD = 0.5
 """Log-normal spread of lane norms under --pretend-trained; a wide guess, not a measurement."""
-PROTOBUF_LIMIT = 2**31 - 1
-"""Bytes in one protobuf message; a larger model needs a file of external data."""
-TOLERANCE = 1e-3
-"""Allowed relative difference of ONNX Runtime and torch: float32 over some hundred layers."""
-
-TORCHVISION_LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-MISSING_OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
 
 
 class DeadWeightsError(ValueError):
@@ -70,171 +109,98 @@ class DeadWeightsError(ValueError):
         super().__init__(f"activations {seen}: draw other weights with --seed")
 
 
-class ExportDiffersError(ValueError):
-    """ONNX Runtime disagrees with torch about an exported model."""
+class Detector(nn.Module):
+    """A detector that takes a tensor, not a list of images."""
 
-    def __init__(self, difference: float) -> None:
-        """Give the relative difference that was found."""
-        super().__init__(f"ONNX Runtime differs from torch by {difference:.1e} > {TOLERANCE:.0e}")
+    def __init__(self, model: nn.Module) -> None:
+        """Keep the model."""
+        super().__init__()
+        self.model = model
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to write."""
-
-    name: str
-    exporter: Exporter
-    path: Path
-    seed: int
-    spread: float
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return boxes, scores, labels and what else the model finds in the first image."""
+        return [*self.model([image[0]])[0].values()]
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
-    """One file written and checked.
+class LastFlow(nn.Module):
+    """An optical flow model that answers with its last estimate alone."""
 
-    Attributes:
-        megabytes: size on disk with external data.
-        nodes: nodes of the main graph.
-        opset: version of the default domain.
-        difference: largest difference to torch, relative to the largest output.
-        activations: how large they are, and how the output follows the input.
-        seconds: wall time of building, exporting and checking.
-    """
+    def __init__(self, model: nn.Module) -> None:
+        """Keep the model."""
+        super().__init__()
+        self.model = model
 
-    megabytes: float
-    nodes: int
-    opset: int
-    difference: float
-    activations: ActivationRange
-    seconds: float
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the flow ``(B, 2, H, W)``."""
+        last: Tensor = self.model(first, second, num_flow_updates=2)[-1]
+        return last
 
 
-def build(job: Job) -> tuple[nn.Module, ActivationRange]:
-    """Return the model in eval mode with lively weights, and how large its activations are.
+def build(job: Job) -> Subject:
+    """Return the model of a job.
 
     Raises:
-        DeadWeightsError: if the weights turn out not to be lively.
+        DeadWeightsError: if the weights of one of ``MODELS`` turn out not to be lively.
     """
+    from torchvision.models import get_model
+
     generator = torch.Generator().manual_seed(job.seed)
-    model = model_maker()(job.name, weights=None, **OPTIONS.get(job.name, {}))
-    enliven(model, image_noise(8, IMAGE_SIZE, generator), generator, job.spread)
-    seen = activation_range(model, image_noise(2, IMAGE_SIZE, generator))
-    if not seen.sane:
-        raise DeadWeightsError(seen)
-    return model, seen
+    model = get_model(job.name, weights=None, **options(job.name))
+    if job.name not in MORE:
+        enliven(model, image_noise(8, IMAGE_SIZE, generator), generator, job.spread)
+        seen = activation_range(model, image_noise(2, IMAGE_SIZE, generator))
+        if not seen.sane:
+            raise DeadWeightsError(seen)
+        image = image_noise(1, IMAGE_SIZE, torch.Generator().manual_seed(job.seed + 1))
+        return Subject(model, {"input": image}, positional=True)
+    stir(model, generator, job.spread)
+    return Subject(wrapped(job.name, model), inputs(job.name, generator), positional=True)
 
 
-def model_maker() -> Callable[..., nn.Module]:
-    """Return torchvision's ``get_model``, also where its compiled operators do not load.
-
-    A wheel built for another torch variant stops at its first missing operator. Classifiers
-    need none of them, so their declarations suffice.
-    """
-    try:
-        from torchvision.models import get_model
-    except RuntimeError:
-        for signature in MISSING_OPERATORS:
-            TORCHVISION_LIBRARY.define(signature)
-        from torchvision.models import get_model
-    return get_model
+def options(name: str) -> dict[str, object]:
+    """Return what a model's constructor needs so as to download nothing."""
+    if name in SEGMENTATION:
+        return {"weights_backbone": None, "num_classes": 21}
+    if "rcnn" in name:
+        return REGION_OPTIONS
+    if name in DETECTION:
+        return DETECTOR_OPTIONS
+    return OPTIONS.get(name, {})
 
 
-def export(job: Job) -> Export:
-    """Build, write and check one model; runs in a process of its own.
-
-    Raises:
-        DeadWeightsError: see ``build``.
-        ExportDiffersError: see ``difference_to_torch``.
-    """
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(2)
-    start = time.perf_counter()
-    model, activations = build(job)
-    image = image_noise(1, IMAGE_SIZE, torch.Generator().manual_seed(job.seed + 1))
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    write(model, image, job)
-    difference = difference_to_torch(job.path, model, image)
-    graph = onnx.load(job.path, load_external_data=False)
-    return Export(
-        megabytes=sum(file.stat().st_size for file in job.path.parent.glob(f"{job.path.name}*"))
-        / 1e6,
-        nodes=len(graph.graph.node),
-        opset=next(entry.version for entry in graph.opset_import if not entry.domain),
-        difference=difference,
-        activations=activations,
-        seconds=time.perf_counter() - start,
-    )
+def wrapped(name: str, model: nn.Module) -> nn.Module:
+    """Return a module of tensors in and tensors out."""
+    if name in FLOW:
+        return LastFlow(model)
+    if name not in DETECTION:
+        return model
+    size = DETECTION_SIZE
+    transform = model.transform
+    transform.min_size, transform.max_size, transform.fixed_size = (size,), size, (size, size)
+    return Detector(model)
 
 
-def write(model: nn.Module, image: Tensor, job: Job) -> None:
-    """Run the job's exporter with the settings that most users leave alone."""
-    if job.exporter == "legacy":
-        torch.onnx.export(
-            model,
-            (image,),
-            job.path,
-            dynamo=False,
-            opset_version=LEGACY_OPSET,
-            input_names=["input"],
-            output_names=["output"],
-        )
-    else:
-        size = sum(tensor.nbytes for tensor in model.state_dict().values())
-        torch.onnx.export(
-            model,
-            (image,),
-            job.path,
-            dynamo=True,
-            external_data=size > PROTOBUF_LIMIT,
-            input_names=["input"],
-            output_names=["output"],
-            verbose=False,
-        )
+def inputs(name: str, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return the smallest inputs that the model accepts."""
+    if name in FLOW:
+        return {key: image_noise(1, 128, generator) for key in ("first", "second")}
+    if name in DETECTION:
+        return {"image": image_noise(1, DETECTION_SIZE, generator)}
+    if name in VIDEO:
+        # The multiscale transformers carry position tables of a fixed size.
+        size = IMAGE_SIZE if name.startswith("mvit") else SMALL
+        frames = image_noise(FRAMES, size, generator)
+        return {"video": frames.transpose(0, 1)[None].contiguous()}
+    return {"input": image_noise(1, SMALL_SIZES.get(name, SMALL), generator)}
 
 
-def difference_to_torch(path: Path, model: nn.Module, image: Tensor) -> float:
-    """Return ``max |onnxruntime - torch| / max |torch|`` over the outputs for one image.
-
-    Raises:
-        ExportDiffersError: if it exceeds ``TOLERANCE`` or is not a number.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.log_severity_level = 3
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
-    with torch.inference_mode():
-        expected = model(image).numpy()
-    difference = float(np.abs(got - expected).max() / np.abs(expected).max())
-    if not difference <= TOLERANCE:
-        raise ExportDiffersError(difference)
-    return difference
-
-
-def run(job: Job) -> Export | BaseException:
-    """Run a job in a fresh process, so that its memory is returned and its crash contained."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        future = pool.submit(export, job)
-        return future.exception() or future.result()
-
-
-def row(job: Job, outcome: Export | BaseException) -> str:
-    """Return one line of the summary table."""
-    if isinstance(outcome, BaseException):
-        reason = " ".join(str(outcome).split())[:200]
-        return f"| {job.name} | {job.exporter} | FAILED {type(outcome).__name__}: {reason} |"
-    return (
-        f"| {job.name} | {job.exporter} | {outcome.megabytes:.1f} | {outcome.nodes} "
-        f"| {outcome.opset} | {outcome.difference:.1e} | {outcome.activations} "
-        f"| {outcome.seconds:.0f} |"
-    )
-
-
-HEADER = """\
-| model | exporter | MB | nodes | opset | difference | activations, response | seconds |
-|---|---|---:|---:|---:|---:|---|---:|"""
+def jobs(
+    names: tuple[str, ...], exporters: tuple[Exporter, ...], out: Path, seed: int, spread: float
+) -> Iterator[Job]:
+    """Yield one job per name and exporter."""
+    for name in names:
+        for how in exporters:
+            yield Job(name, how, False, out / how / f"{name}.onnx", seed, spread)
 
 
 @click.command()
@@ -246,31 +212,38 @@ HEADER = """\
     default=MODELS,
     help="Any torchvision classifier; repeat for several. Without it, a list of 15.",
 )
+@click.option("--more", is_flag=True, help="One member of every other family instead.")
 @click.option("--exporter", type=click.Choice(["legacy", "dynamo", "both"]), default="both")
 @click.option("--pretend-trained", is_flag=True, help="Give lanes unequal norms, as training does.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds for one model.")
+@click.option("--again", is_flag=True, help="Try what failed in an earlier run once more.")
 @click.option("--seed", default=0, show_default=True)
 def main(
     out: Path,
     names: tuple[str, ...],
+    more: bool,
     exporter: Literal["legacy", "dynamo", "both"],
     pretend_trained: bool,
+    timeout: float,
+    again: bool,
     seed: int,
 ) -> None:
-    """Export torchvision models into OUT/legacy and OUT/dynamo, one file each."""
-    chosen: tuple[Exporter, ...] = ("legacy", "dynamo") if exporter == "both" else (exporter,)
+    """Export torchvision models into OUT, one file each."""
+    warnings.simplefilter("ignore")
     spread = TRAINED_SPREAD if pretend_trained else 0.0
-    rows: list[str] = []
-    failures = 0
-    for name in names:
-        for how in chosen:
-            job = Job(name, how, out / how / f"{name}.onnx", seed, spread)
-            outcome = run(job)
-            failures += isinstance(outcome, BaseException)
-            rows.append(row(job, outcome))
-            click.echo(rows[-1], err=True)
-    click.echo("\n".join([HEADER, *rows]))
-    if failures:
-        sys.exit(1)
+    if more:
+        first = [Job(name, "legacy", False, out / f"{name}.onnx", seed, spread) for name in MORE]
+        outcomes = run_all(first, build, timeout, again)
+        failed = {Path(outcome.path).stem for outcome in outcomes if outcome.failure}
+        instead = [
+            Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed, spread)
+            for name in MORE
+            if name in failed
+        ]
+        summarise([*outcomes, *run_all(instead, build, timeout, again)])
+        return
+    chosen: tuple[Exporter, ...] = ("legacy", "dynamo") if exporter == "both" else (exporter,)
+    summarise(run_all(jobs(names, chosen, out, seed, spread), build, timeout, again))
 
 
 if __name__ == "__main__":

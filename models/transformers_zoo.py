@@ -189,6 +189,11 @@ WINDOWS: Settings = {
     "num_heads": [2, 4],
     "window_size": 4,
 }
+FOUR_STAGES: Settings = {
+    "depths": [1, 1, 1, 1],
+    "num_heads": [1, 2, 4, 8],
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+}
 DETECTOR: Settings = {
     "d_model": 64,
     "encoder_layers": 2,
@@ -199,8 +204,23 @@ DETECTOR: Settings = {
     "decoder_ffn_dim": 128,
     "num_queries": 20,
     "use_timm_backbone": False,
+    "backbone_config": {
+        "model_type": "resnet",
+        "embedding_size": 32,
+        "hidden_sizes": [64, 64, 128, 128],
+        "depths": [1, 1, 1, 1],
+        "out_features": ["stage2", "stage3", "stage4"],
+    },
     "use_pretrained_backbone": False,
     "num_labels": 11,
+}
+REAL_TIME: Settings = {
+    **{k: v for k, v in DETECTOR.items() if k != "backbone_config"},
+    "encoder_hidden_dim": 64,
+    "encoder_in_channels": [512, 1024, 2048],
+    "decoder_in_channels": [64, 64, 64],
+    "num_feature_levels": 3,
+    "encoder_layers": 1,
 }
 BOXES = ("logits", "pred_boxes")
 
@@ -698,10 +718,7 @@ MODELS: dict[str, Small] = {
         "rt_detr",
         "RTDetrForObjectDetection",
         {
-            **DETECTOR,
-            "encoder_hidden_dim": 64,
-            "decoder_in_channels": [64, 64, 64],
-            "anchor_image_size": [IMAGE, IMAGE],
+            **REAL_TIME,
         },
         pixels,
         BOXES,
@@ -710,10 +727,7 @@ MODELS: dict[str, Small] = {
         "d_fine",
         "DFineForObjectDetection",
         {
-            **DETECTOR,
-            "encoder_hidden_dim": 64,
-            "decoder_in_channels": [64, 64, 64],
-            "anchor_image_size": [IMAGE, IMAGE],
+            **REAL_TIME,
         },
         pixels,
         BOXES,
@@ -721,7 +735,12 @@ MODELS: dict[str, Small] = {
     "maskformer": Small(
         "maskformer",
         "MaskFormerForInstanceSegmentation",
-        {"fpn_feature_size": 64, "mask_feature_size": 64},
+        {
+            "fpn_feature_size": 64,
+            "mask_feature_size": 64,
+            "backbone_config": {"model_type": "swin", **WINDOWS, **FOUR_STAGES},
+            "decoder_config": {"model_type": "detr", **DETECTOR},
+        },
         pixels,
         ("class_queries_logits", "masks_queries_logits"),
     ),
@@ -737,6 +756,7 @@ MODELS: dict[str, Small] = {
             "num_attention_heads": 4,
             "dim_feedforward": 128,
             "num_queries": 10,
+            "backbone_config": {"model_type": "swin", **WINDOWS, **FOUR_STAGES},
         },
         pixels,
         ("class_queries_logits", "masks_queries_logits"),
@@ -808,6 +828,7 @@ MODELS: dict[str, Small] = {
                 "mlp_dim": 256,
                 "window_size": 2,
                 "global_attn_indexes": [1],
+                "num_pos_feats": 16,
             },
             "prompt_encoder_config": {
                 "hidden_size": 32,

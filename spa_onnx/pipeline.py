@@ -7,36 +7,35 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnx
 
 from spa_onnx.algebra.expression import Dim
-from spa_onnx.algebra.size import Polynomial
-from spa_onnx.allocate.budget import Ratio
-from spa_onnx.allocate.problem import keep_best, make_problem
+from spa_onnx.allocate.problem import Allocation, keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
+from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs, costs
-from spa_onnx.errors import (
-    InputShapeError,
-    NothingToPruneError,
-    PlanError,
-    ProofFailedError,
-    SamePathError,
-    UsageError,
-)
-from spa_onnx.graph.shapes import declared_shape
+from spa_onnx.errors import InternalError, NothingToPruneError, ProofFailedError
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.plan.plan import Plan, make_plan
+from spa_onnx.plan.settings import (
+    default_allocation,
+    planned_config,
+    read_plan,
+    rigid_nodes,
+    settings_of,
+)
 from spa_onnx.registry import find_pass
 from spa_onnx.report.make import make_report
-from spa_onnx.report.report import PruneReport, library_versions
-from spa_onnx.rewrite.apply import rewrite
+from spa_onnx.report.report import PruneReport
+from spa_onnx.rewrite.apply import CannotResizeError, rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.score.lift import score
+from spa_onnx.score.protocol import Importance
 
 if TYPE_CHECKING:
     from spa_onnx.prove.proof_values import Proof
@@ -126,13 +125,34 @@ def prune(
     config = config or PruneConfig()
     stages = _Stages(observer)
     importance = find_pass("importance", config.importance)
-    allocation = find_pass("allocation", config.allocation or _default_allocation(config))
-    _check_output(model, output)
+    allocation = find_pass("allocation", config.allocation or default_allocation(config))
+    check_output(model, output)
     with stages("load"):
         loaded = load(model)
-    _check_weights(loaded, output)
+    check_weights(loaded, output)
+    rigid = frozenset[str]()
+    while True:
+        try:
+            return _prune(loaded, config, importance, allocation, output, stages, rigid)
+        except CannotResizeError as refusal:
+            if refusal.node in rigid:
+                raise InternalError(
+                    f"{refusal.node}: shapes that change although fixed"
+                ) from refusal
+            rigid |= {refusal.node}  # keep the axes of this node whole, and start again
+
+
+def _prune(
+    loaded: LoadedModel,
+    config: PruneConfig,
+    importance: Importance,
+    allocation: Allocation,
+    output: str | Path | None,
+    stages: _Stages,
+    rigid: frozenset[str],
+) -> PruneResult:
     with stages("analyse"):
-        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
+        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
         if not analysis.dims:
             raise NothingToPruneError(_main_reasons(analysis))
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
@@ -141,7 +161,7 @@ def prune(
     with stages("allocate"):
         problem = make_problem(analysis, scores, cost, config.budget, config.align)
         kept = keep_best(analysis, scores, allocation.allocate(problem))
-    plan = make_plan(analysis, kept, _settings(config))
+    plan = make_plan(analysis, kept, settings_of(config, rigid))
     return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
 
 
@@ -160,14 +180,15 @@ def apply(
         SpaError: as for :func:`prune`.
     """
     stages = _Stages(observer)
-    _check_output(model, output)
-    plan, name = _read_plan(plan)
-    config = _planned_config(plan, name, verify=verify)
+    check_output(model, output)
+    plan, name = read_plan(plan)
+    config = planned_config(plan, name, verify=verify)
     with stages("load"):
         loaded = load(model)
-    _check_weights(loaded, output)
+    check_weights(loaded, output)
     with stages("analyse"):
-        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
+        rigid = rigid_nodes(plan, name)
+        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
         kept = plan.lanes(analysis, name)
     return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
@@ -196,10 +217,11 @@ def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int 
     """
     from spa_onnx.prove.proof import prove
 
-    plan, name = _read_plan(plan)
-    config = _planned_config(plan, name, verify=True)
+    plan, name = read_plan(plan)
+    config = planned_config(plan, name, verify=True)
     loaded = load(model)
-    analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude)
+    rigid = rigid_nodes(plan, name)
+    analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
     kept = plan.lanes(analysis, name)
     return prove(loaded, analysis, kept, load(pruned), seed, config.input_shapes)
 
@@ -262,95 +284,13 @@ def _prove(
 
 
 def _analyse(
-    graph: Graph, input_shapes: Mapping[str, tuple[int, ...]], exclude: tuple[str, ...]
+    graph: Graph,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    exclude: tuple[str, ...],
+    rigid: frozenset[str] = frozenset(),
 ) -> Analysis:
-    _check_input_shapes(graph, input_shapes)
-    return analyse(graph, input_shapes, exclude)
-
-
-def _planned_config(plan: Plan, source: str, *, verify: bool) -> PruneConfig:
-    """Return the settings of a plan that matter when it is applied again."""
-    try:
-        seed, exclude = plan.settings.get("seed", 0), plan.settings.get("exclude", [])
-        shapes = dict(plan.settings.get("input_shapes", {}))
-        return PruneConfig(
-            exclude=(exclude,) if isinstance(exclude, str) else tuple(map(str, exclude)),
-            input_shapes={str(k): tuple(int(n) for n in v) for k, v in shapes.items()},
-            seed=int(seed),
-            verify=verify,
-        )
-    except (TypeError, ValueError, UsageError) as failure:
-        raise PlanError(source, f"has broken settings ({failure})") from failure
-
-
-def _read_plan(plan: Plan | str | Path) -> tuple[Plan, str]:
-    if isinstance(plan, Plan):
-        return plan, ""
-    try:
-        return Plan.from_json(Path(plan).read_text(encoding="utf-8"), str(plan)), str(plan)
-    except (OSError, UnicodeDecodeError) as failure:
-        raise PlanError(str(plan), f"cannot be read ({failure})") from failure
-
-
-def _check_output(model: Source, output: str | Path | None) -> None:
-    if output is None or isinstance(model, onnx.ModelProto):
-        return
-    target, source = Path(output), Path(model)
-    if target.resolve() == source.resolve() or (
-        target.exists() and source.exists() and target.samefile(source)
-    ):
-        raise SamePathError(str(output))
-
-
-def _check_weights(loaded: LoadedModel, output: str | Path | None) -> None:
-    """Refuse an output whose file, or file of weights, holds weights of the original.
-
-    Raises:
-        UsageError: names that file.
-    """
-    if output is None or loaded.path is None:
-        return
-    written = {Path(output).resolve(), Path(f"{output}.data").resolve()}
-    for location in loaded.weights.sources:
-        if (loaded.path.parent / location).resolve() in written:
-            text = f"output {str(output)!r} would overwrite the input model's weights {location!r}"
-            raise UsageError(f"{text}; give -o another path")
-
-
-def _check_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    inputs = {entry.name: entry for entry in graph.inputs}
-    for name, shape in shapes.items():
-        given = ",".join(map(str, shape))
-        if name not in inputs:
-            raise InputShapeError(name, given, f"the model's inputs are {', '.join(inputs)}")
-        declared = declared_shape(inputs[name])
-        if inputs[name].type.tensor_type.HasField("shape") and len(declared) != len(shape):
-            raise InputShapeError(
-                name, given, f"the input has {len(declared)} axes: {list(declared)}"
-            )
-        for n, d in zip(shape, declared, strict=False):
-            if not isinstance(d, Polynomial) and d != n:
-                raise InputShapeError(name, given, f"the model fixes the shape {list(declared)}")
-
-
-def _default_allocation(config: PruneConfig) -> str:
-    return "uniform" if isinstance(config.budget, Ratio) else "global"
-
-
-def _settings(config: PruneConfig) -> dict[str, Any]:
-    def name(choice: Any) -> str:
-        return choice if isinstance(choice, str) else repr(choice)
-
-    return {
-        "budget": repr(config.budget),
-        "importance": name(config.importance),
-        "allocation": name(config.allocation or _default_allocation(config)),
-        "align": config.align,
-        "exclude": list(config.exclude),
-        "input_shapes": {k: list(v) for k, v in config.input_shapes.items()},
-        "seed": config.seed,
-        "versions": library_versions(),
-    }
+    check_input_shapes(graph, input_shapes)
+    return analyse(graph, input_shapes, exclude, rigid)
 
 
 def _main_reasons(analysis: Analysis) -> list[str]:

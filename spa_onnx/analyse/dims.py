@@ -94,16 +94,21 @@ class Analysis:
     unmatched: tuple[str, ...] = ()
 
 
-def analyse(graph: Graph, input_shapes: InputShapes, exclude: Iterable[str] = ()) -> Analysis:
+def analyse(
+    graph: Graph,
+    input_shapes: InputShapes,
+    exclude: Iterable[str] = (),
+    rigid: frozenset[str] = frozenset(),
+) -> Analysis:
     """Return what can be cut of a graph.
 
     Where channels are shuffled, both readings of a shuffle are tried and the one kept that lets
     half of every dim take more parameters with it.
     """
-    first = choose_dims(propagate(graph, input_shapes), exclude)
+    first = choose_dims(propagate(graph, input_shapes, rigid=rigid), exclude)
     if not first.propagation.shuffles:
         return first
-    second = choose_dims(propagate(graph, input_shapes, permute=True), exclude)
+    second = choose_dims(propagate(graph, input_shapes, rigid=rigid, permute=True), exclude)
     return max((first, second), key=_halved)
 
 

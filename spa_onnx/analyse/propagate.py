@@ -33,6 +33,7 @@ class Propagation:
 
     Attributes:
         graph: the graph that was walked.
+        rigid: labels of nodes whose axes stay whole.
         space: the solved dims.
         axes: tensor name -> axes; None where the rank is unknown.
         values: small tensors known before run time, symbols included.
@@ -46,6 +47,7 @@ class Propagation:
     """
 
     graph: Graph
+    rigid: frozenset[str] = frozenset()
     space: Space = field(default_factory=Space)
     axes: dict[str, Axes | None] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
@@ -162,15 +164,22 @@ class NodeOperands:
         return infer(self._state.graph.model).shapes.get(self.node.outputs[output])
 
 
-def propagate(graph: Graph, input_shapes: InputShapes, *, permute: bool = False) -> Propagation:
+def propagate(
+    graph: Graph,
+    input_shapes: InputShapes,
+    *,
+    rigid: frozenset[str] = frozenset(),
+    permute: bool = False,
+) -> Propagation:
     """Couple the axes of all tensors of a graph.
 
     Args:
         graph: in normal form.
         input_shapes: numbers for symbolic inputs; others stay symbols.
+        rigid: labels of nodes whose axes stay whole.
         permute: follow channel shuffles lane by lane instead of as factors.
     """
-    state = Propagation(graph)
+    state = Propagation(graph, rigid=rigid)
     for entry in graph.inputs:
         state.axes[entry.name] = _input_axes(state.space, entry, input_shapes.get(entry.name))
     for node in graph.nodes:
@@ -258,6 +267,9 @@ def _keep_data(state: Propagation, node: Node, size_inputs: frozenset[int]) -> N
 
 
 def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | None:
+    if node.label in state.rigid:
+        _refuse(state, node, "its run-time shape cannot be corrected")
+        return None
     if isinstance(node, BodyEntry) or node.op in CONTROL_FLOW:
         return control.couple(state, node)
     for body in node.bodies():

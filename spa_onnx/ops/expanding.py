@@ -25,7 +25,10 @@ def couple_expand(operands: Operands) -> Coupling:
     ]
 
     def resize(kept: Lanes) -> Resized:
-        lengths = [1 if n == 1 else kept.length(e) for n, e in zip(wanted, y, strict=True)]
+        lengths = [
+            n if n == 1 or kept.length(e) == size_of(e) else kept.length(e)
+            for n, e in zip(wanted, y, strict=True)
+        ]
         return Resized(inputs={1: lengths[rank - len(asked) :]})
 
     return Coupling((tuple(y),), resize=resize)
@@ -62,6 +65,27 @@ def couple_eye_like(operands: Operands) -> Coupling:
     return Coupling((tuple(map(operands.space.normal, operands.axes(0))),))
 
 
+def couple_triangle(operands: Operands) -> Coupling:
+    """Fix rows and columns of which a triangle is kept; batch axes pass."""
+    x = operands.axes(0)
+    operands.space.fix_all(x[-2:], "a triangle of it is kept")
+    return Coupling((tuple(map(operands.space.normal, x)),))
+
+
+def couple_one_hot(operands: Operands) -> Coupling:
+    """Insert an axis of as many lanes as there are classes."""
+    indices = operands.axes(0)
+    rank = len(indices) + 1
+    axis = operands.node.integer("axis", -1) % rank
+    try:
+        depth = operands.sizes(1)[0]
+    except RefusalError:
+        depth = symbol(f"classes of {operands.node.outputs[0]}")
+    operands.space.fix_all(indices, "class numbers")
+    normal = tuple(map(operands.space.normal, indices))
+    return Coupling(((*normal[:axis], operands.space.fixed(depth), *normal[axis:]),))
+
+
 def couple_range(operands: Operands) -> Coupling:
     """Count from start to limit: a dynamic limit gives a dynamic length."""
     unknown = symbol(f"length of {operands.node.outputs[0]}")
@@ -82,5 +106,7 @@ RULES = (
     OpRule("Expand", couple_expand, frozenset({1})),
     OpRule("Tile", couple_tile, frozenset({1})),
     OpRule("ConstantOfShape", couple_constant_of_shape, frozenset({0})),
+    OpRule("Trilu", couple_triangle, frozenset({1})),
+    OpRule("OneHot", couple_one_hot, frozenset({1})),
     OpRule("EyeLike", couple_eye_like),
 )

@@ -34,18 +34,19 @@ def couple_reshape(operands: Operands) -> Coupling:
     y = regroup(operands.space, x, shape)
 
     def resize(kept: Lanes) -> Resized:
-        new = [
-            n if n in (0, -1) and _copies(kept, x, y, k, n) else kept.length(y[k])
-            for k, n in enumerate(asked)
-        ]
-        return Resized(inputs={1: new})
+        return Resized(inputs={1: [_entry(kept, x, y, k, n) for k, n in enumerate(asked)]})
 
     return Coupling((y,), resize=resize)
 
 
-def _copies(kept: Lanes, x: Axes, y: Axes, k: int, asked: Size) -> bool:
-    """Say whether a 0 (copy) or -1 (rest) of the old shape still gives the right length."""
-    return asked == -1 or (k < len(x) and kept.length(x[k]) == kept.length(y[k]))
+def _entry(kept: Lanes, x: Axes, y: Axes, k: int, asked: Size) -> Size:
+    """Return a new entry of a shape; -1, copies and lengths that are not cut stay as written."""
+    length = kept.length(y[k])
+    if asked == -1:
+        return asked
+    if asked == 0 and k < len(x) and size_of(y[k]) != 0:
+        return asked if kept.length(x[k]) == length else length
+    return asked if length == size_of(y[k]) else length
 
 
 def target_shape(given: Sequence[Size], asked: Sequence[Size], allow_zero: bool) -> list[Size]:

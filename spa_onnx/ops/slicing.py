@@ -70,7 +70,9 @@ def couple_slice(operands: Operands) -> Coupling:
             return Resized(inputs={1: starts, 2: ends})
         return Resized({"starts": static(starts), "ends": static(ends)})
 
-    return Coupling((tuple(map(operands.space.normal, y)),), resize=resize)
+    known = all(span.step for span in spans)
+    y = tuple(map(operands.space.normal, y))
+    return Coupling((y,), resize=resize if known else None)
 
 
 def _bounds(operands: Operands, rank: int) -> tuple[list[Size], list[Size], list[int], list[int]]:
@@ -105,7 +107,7 @@ def _integers(operands: Operands, position: int) -> list[int] | None:
 def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: int) -> Span:
     space, size = operands.space, size_of(e)
     if step == 0:  # bounds unknown, `end` is the inferred length
-        return Span(axis, start, end, 1, e, space.fixed(end))
+        return Span(axis, start, end, 0, e, space.fixed(end))
     first, length = _clamped(size, start, end, step)
     if length is None:
         space.fix(e, "sliced at positions that only run time knows")

@@ -74,12 +74,12 @@ def symbol_choices(
 
 
 def make_feeds(
-    state: Propagation, symbols: Mapping[str, int], seed: int
+    state: Propagation, symbols: Mapping[str, int], seed: int, fill: int
 ) -> dict[str, NDArray[Any]]:
     """Return one array for every input.
 
-    Floats are normal; integers that index a table cover its rows, other integers and booleans are
-    one, which masks, lengths and flags accept.
+    Floats are normal; integers that index a table cover its rows, other integers are ``fill``: one,
+    which masks, lengths and flags accept, or zero, which positions accept. Booleans are true.
 
     Raises:
         GraphError: an input has a type that cannot be made up.
@@ -99,9 +99,8 @@ def make_feeds(
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
         if dtype.kind in "iu":
             limit = rows.get(entry.name, 0)
-            feeds[entry.name] = (rng.integers(0, limit, shape) if limit else np.ones(shape)).astype(
-                dtype
-            )
+            chosen = rng.integers(0, limit, shape) if limit else np.full(shape, fill)
+            feeds[entry.name] = chosen.astype(dtype)
         elif dtype.kind == "b":
             feeds[entry.name] = np.ones(shape, dtype)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim
@@ -113,20 +114,37 @@ def _run_original(
             if branch is None:
                 raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
             continue
-        found = 0
-        for symbols in symbol_choices(state, input_shapes):
-            feeds = make_feeds(state, symbols, seed + found)
-            try:
-                trials.append(_Trial(symbols, feeds, branch, run(session, names, feeds)))
-                found += 1
-            except RefusedError as refusal:
-                failure = str(refusal)
-            if found == TRIALS:
-                break
+        found, failure = _runs(session, state, names, seed, input_shapes, branch)
+        trials += found
         del session
     if not trials:
         raise _cannot_run(original, state, failure)
     return trials
+
+
+def _runs(
+    session: ort.InferenceSession,
+    state: Propagation,
+    names: Sequence[str],
+    seed: int,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    branch: bool | None,
+) -> tuple[list[_Trial], str]:
+    """Return runs at the first sizes that succeed, or what went wrong at the last one."""
+    trials: list[_Trial] = []
+    failure = ""
+    for fill in (1, 0):
+        for symbols in symbol_choices(state, input_shapes):
+            feeds = make_feeds(state, symbols, seed + len(trials), fill)
+            try:
+                trials.append(_Trial(symbols, feeds, branch, run(session, names, feeds)))
+            except RefusedError as refusal:
+                failure = str(refusal)
+            if len(trials) == TRIALS:
+                return trials, failure
+        if trials:
+            break
+    return trials, failure
 
 
 def _names(model: LoadedModel) -> list[str]:

@@ -17,7 +17,6 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.algebra.size import Polynomial, Size, split_coefficient
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.shuffles import Shuffle
-from spa_onnx.errors import InternalError
 from spa_onnx.graph.node import BodyEntry, Node
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.store import is_external
@@ -44,8 +43,24 @@ class Rewritten:
     dropped_nodes: tuple[str, ...]
 
 
+class CannotResizeError(Exception):
+    """A run-time shape cannot be corrected; the axes of its node must stay whole.
+
+    Attributes:
+        node: label of the node.
+    """
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
 def rewrite(analysis: Analysis, kept: Mapping[Dim, Kept]) -> Rewritten:
-    """Return the model with only the kept lanes; the analysed graph stays as it is."""
+    """Return the model with only the kept lanes; the analysed graph stays as it is.
+
+    Raises:
+        CannotResizeError: a shape that is computed at run time has no correction.
+    """
     model = onnx.ModelProto()
     model.CopyFrom(analysis.propagation.graph.model)
     lanes = KeptLanes(analysis.propagation.space, kept)
@@ -151,7 +166,7 @@ class _SizeRewriter:
                 self._resize(node, coupling)
         for name in self._state.graph.outputs:
             if name in self._values and not _same(self._values[name], self._state.values[name]):
-                raise InternalError(f"graph output {name!r} is a length that changed")
+                raise CannotResizeError(f"graph output {name!r}")
 
     def _value(self, name: str) -> Value | None:
         """Return a tensor's value in the new graph; constants as they were."""
@@ -183,7 +198,7 @@ class _SizeRewriter:
                 wanted[position] = self._state.values[name]
         for body_name in self._captured(node):
             if not _same(self._values[body_name], self._state.values[body_name]):
-                raise InternalError(f"{node.label}: a length used in its body changed")
+                raise CannotResizeError(node.label)
         for position, value in wanted.items():
             self._require(node, position, value)
 
@@ -231,7 +246,7 @@ class _SizeRewriter:
             self._editor.set_input(node, position, vector(rest))
             return
         if len(now) != len(entries):
-            raise InternalError(f"{node.label}: its run-time shape cannot be corrected")
+            raise CannotResizeError(node.label)
         name = node.inputs[position]
         made = f"{node.outputs[0]}/shape"
         ratios = [
@@ -253,7 +268,7 @@ class _SizeRewriter:
 def _ratio(now: Size, wanted: Size, node: Node) -> tuple[int, int]:
     a, b = split_coefficient(now), split_coefficient(wanted)
     if a[1] != b[1]:
-        raise InternalError(f"{node.label}: a run-time length {now} cannot become {wanted}")
+        raise CannotResizeError(node.label)
     return b[0], a[0]
 
 
