@@ -70,11 +70,24 @@ def symbol_choices(
     for batch, length in LENGTHS:
         chosen = dict.fromkeys(batches, batch) | dict.fromkeys(others, length)
         chosen |= {name: batch for name in batches if "batch" in name.lower()}
-        yield chosen | given
+        yield chosen | _sums(chosen) | given
+
+
+def _sums(chosen: Mapping[str, int]) -> dict[str, int]:
+    """Return lengths whose names say that they are sums: ``past + sequence``, or a ``total``."""
+    found = {}
+    past = [n for name, n in chosen.items() if "past" in name.lower()]
+    for name, length in chosen.items():
+        parts = [part.strip() for part in name.split("+")]
+        if len(parts) > 1 and all(part in chosen or part.isdigit() for part in parts):
+            found[name] = sum(chosen.get(p, 0) or int(p) for p in parts)
+        elif "total" in name.lower() and past and "past" not in name.lower():
+            found[name] = past[0] + length
+    return found
 
 
 def make_feeds(
-    state: Propagation, symbols: Mapping[str, int], seed: int, fill: int
+    state: Propagation, symbols: Mapping[str, int], seed: int, fill: int = 1
 ) -> dict[str, NDArray[Any]]:
     """Return one array for every input.
 
