@@ -279,23 +279,31 @@ class TiedLanguageModel(nnx.Module):
         return self.words.attend(self.block(self.words(words)))
 
 
-def recurrent(cell: type[Any], both: bool = False, stacked: bool = True) -> Callable[[], Any]:
-    """Return a maker of recurrent classifiers."""
+class Recurrent(nnx.Module):
+    """A recurrent layer, in one direction or both, that starts from zeros.
 
-    def make() -> nnx.Module:
-        def one(inputs: int, hidden: int) -> nnx.Module:
-            if both:
-                return nnx.Bidirectional(
-                    nnx.RNN(cell(inputs, hidden, rngs=RNGS), rngs=RNGS),
-                    nnx.RNN(cell(inputs, hidden, rngs=RNGS), rngs=RNGS),
-                )
-            return nnx.RNN(cell(inputs, hidden, rngs=RNGS), rngs=RNGS)
+    A start drawn by Flax itself would change its random state, which export forbids.
+    """
 
-        wide = 48 if both else 24
-        parts = [one(WIDTH, 24), *([one(wide, 24)] if stacked else [])]
-        return nnx.Sequential(*parts, Head(wide))
+    def __init__(self, cell: type[Any], inputs: int, hidden: int, both: bool) -> None:
+        """Take the kind of cell and both widths."""
+        ways = [nnx.RNN(cell(inputs, hidden, rngs=RNGS), rngs=RNGS) for _ in range(1 + both)]
+        self.layer = nnx.Bidirectional(*ways, rngs=RNGS) if both else ways[0]
+        self.states, self.hidden, self.both = 2 if "LSTM" in cell.__name__ else 1, hidden, both
 
-    return make
+    def __call__(self, x: Array) -> Array:
+        """Return all states ``(N, T, hidden)``, those of both directions side by side."""
+        zeros = jnp.zeros((x.shape[0], self.hidden))
+        start = zeros if self.states == 1 else (zeros, zeros)
+        return self.layer(x, initial_carry=(start, start) if self.both else start)
+
+
+def recurrent(cell: type[Any], both: bool = False) -> Callable[[], nnx.Module]:
+    """Return a maker of classifiers with two recurrent layers."""
+    wide = 48 if both else 24
+    return lambda: nnx.Sequential(
+        Recurrent(cell, WIDTH, 24, both), Recurrent(cell, wide, 24, both), Head(wide)
+    )
 
 
 class EmbeddingClassifier(nnx.Module):
@@ -329,7 +337,7 @@ class LinenNet(linen.Module):
         """Return logits."""
         x = linen.relu(linen.Conv(24, (3, 3))(x))
         y = linen.BatchNorm(use_running_average=True)(linen.Conv(24, (3, 3))(x))
-        x = linen.max_pool(linen.relu(x + y), (2, 2), (2, 2))
+        x = linen.max_pool(linen.relu(x + y), window_shape=(2, 2), strides=(2, 2))
         x = linen.relu(linen.Conv(32, (3, 3), strides=(2, 2))(x))
         return linen.Dense(CLASSES)(linen.relu(linen.Dense(48)(x.mean(axis=(1, 2)))))
 
@@ -403,7 +411,7 @@ MODELS: dict[str, tuple[Callable[[], Any], Sequence[int], bool]] = {
     "vision_transformer": (VisionTransformer, IMAGE, False),
     "tied_language_model": (TiedLanguageModel, (3, STEPS), True),
     "lstm": (recurrent(nnx.OptimizedLSTMCell), SERIES, False),
-    "lstm_plain": (recurrent(nnx.LSTMCell, stacked=False), SERIES, False),
+    "lstm_plain": (recurrent(nnx.LSTMCell), SERIES, False),
     "bidirectional_lstm": (recurrent(nnx.OptimizedLSTMCell, both=True), SERIES, False),
     "gru": (recurrent(nnx.GRUCell), SERIES, False),
     "bidirectional_gru": (recurrent(nnx.GRUCell, both=True), SERIES, False),

@@ -54,6 +54,8 @@ def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
     graph.toposort(recurse_subgraphs=True)
     model: onnx.ModelProto = gs.export_onnx(graph, do_type_check=False)
     model.ir_version = state.graph.model.ir_version
+    for body in all_graphs(model.graph):
+        del body.value_info[:]  # some exporters declare shapes that are wrong; ours would meet them
     del model.opset_import[:]
     model.opset_import.extend(state.graph.model.opset_import)
     return model

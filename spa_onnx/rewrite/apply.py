@@ -133,17 +133,26 @@ def _content(tensor: onnx.TensorProto, graph: Graph) -> tuple[object, ...]:
 
 
 def _update_shapes(analysis: Analysis, lanes: KeptLanes, graph: onnx.GraphProto) -> None:
-    """Give declared shapes their new lengths; those of the model's own interface never change."""
+    """Give declared shapes their new lengths; those of the model's own interface never change.
+
+    Declarations that were wrong before are put right where lanes are cut: ONNX Runtime plans its
+    memory by them.
+    """
     state = analysis.propagation
     for entry in (*graph.value_info, *graph.input, *graph.output):
         axes = state.axes_of(entry.name) if entry.name in state.axes else None
-        shape = entry.type.tensor_type.shape
-        if not lanes.is_sliced(axes) or axes is None or len(axes) != len(shape.dim):
+        if axes is None or not lanes.is_sliced(axes):
             continue
+        shape = entry.type.tensor_type.shape
+        if len(shape.dim) != len(axes):
+            del shape.dim[:]
+            shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in axes)
         for e, declared in zip(axes, shape.dim, strict=True):
             length = lanes.length(e)
-            if lanes.is_cut(e) and isinstance(length, int):
+            if isinstance(length, int):
                 declared.dim_value = length
+            elif declared.HasField("dim_value"):
+                declared.Clear()
 
 
 class _SizeRewriter:
