@@ -301,9 +301,13 @@ class Recurrent(nnx.Module):
 def recurrent(cell: type[Any], both: bool = False) -> Callable[[], nnx.Module]:
     """Return a maker of classifiers with two recurrent layers."""
     wide = 48 if both else 24
-    return lambda: nnx.Sequential(
-        Recurrent(cell, WIDTH, 24, both), Recurrent(cell, wide, 24, both), Head(wide)
-    )
+
+    def make() -> nnx.Module:
+        return nnx.Sequential(
+            Recurrent(cell, WIDTH, 24, both), Recurrent(cell, wide, 24, both), Head(wide)
+        )
+
+    return make
 
 
 class EmbeddingClassifier(nnx.Module):
@@ -435,6 +439,12 @@ def lively(value: Array) -> Array:
     return value
 
 
+def pure(model: nnx.Module) -> Callable[[Array], Array]:
+    """Return a function that builds the model anew in each trace, as its loops demand."""
+    definition, state = nnx.split(model)
+    return lambda x: nnx.merge(definition, state)(x)
+
+
 def convert(name: str) -> Exported:
     """Build one model, convert it with a free batch axis and compute its output."""
     make, shape, words = MODELS[name]
@@ -445,7 +455,8 @@ def convert(name: str) -> Exported:
     rng = np.random.default_rng(1)
     kind = "i4" if words else "f4"
     given = (rng.integers(0, WORDS, shape) if words else rng.standard_normal(shape)).astype(kind)
-    proto = to_onnx(model, [jax.ShapeDtypeStruct(given.shape, given.dtype)])
+    function = pure(model) if isinstance(model, nnx.Module) else model
+    proto = to_onnx(function, [jax.ShapeDtypeStruct(given.shape, given.dtype)])
     return Exported(proto, {proto.graph.input[0].name: given}, [np.asarray(model(given))])
 
 

@@ -140,7 +140,7 @@ class UNet(nn.Layer):
         b = self.b(functional.max_pool2d(a, 2))
         c = self.up(self.c(functional.max_pool2d(b, 2)))
         d = self.d(paddle.concat([c, b], axis=1))
-        d = functional.interpolate(d, scale_factor=2, mode="bilinear")
+        d = functional.interpolate(d, size=a.shape[2:], mode="bilinear")
         return self.out(self.e(paddle.concat([d, a], axis=1)))
 
 
@@ -150,6 +150,13 @@ def flatten_cnn() -> nn.Layer:
         nn.Conv2D(3, 16, 5), nn.ReLU(), nn.MaxPool2D(2), nn.Conv2D(16, 32, 5), nn.ReLU(),
         nn.AvgPool2D(2), nn.Flatten(), nn.Linear(800, 64), nn.ReLU(), nn.Linear(64, CLASSES),
     )  # fmt: skip
+
+
+def shuffled(x: Tensor, groups: int) -> Tensor:
+    """Return channels in the order that mixes groups; paddle2onnx lacks ``channel_shuffle``."""
+    _, channels, height, width = x.shape
+    x = x.reshape([-1, groups, channels // groups, height, width]).transpose([0, 2, 1, 3, 4])
+    return x.reshape([-1, channels, height, width])
 
 
 class Shuffle(nn.Layer):
@@ -165,8 +172,8 @@ class Shuffle(nn.Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
         kept, x = paddle.split(self.stem(x), 2, axis=1)
-        x = self.two(functional.channel_shuffle(self.one(x), 4))
-        return self.head(functional.channel_shuffle(paddle.concat([kept, x], axis=1), 2))
+        x = self.two(shuffled(self.one(x), 4))
+        return self.head(shuffled(paddle.concat([kept, x], axis=1), 2))
 
 
 def normed_cnn() -> nn.Layer:
@@ -286,7 +293,6 @@ MODELS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
     "bidirectional_lstm": (partial(Recurrent, nn.LSTM, True, False), SERIES),
     "gru": (partial(Recurrent, nn.GRU, False, True), SERIES),
     "bidirectional_gru": (partial(Recurrent, nn.GRU, True, False), SERIES),
-    "simple_rnn": (partial(Recurrent, nn.SimpleRNN, False, True), SERIES),
     "transformer": (partial(TextTransformer, True), (STEPS,)),
     "transformer_post_norm": (partial(TextTransformer, False), (STEPS,)),
     "vision_transformer": (VisionTransformer, IMAGE),

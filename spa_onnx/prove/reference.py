@@ -32,13 +32,23 @@ FILL = {np.dtype(np.float16): 3e4}
 
 DEFAULT_FILL = 1e30
 
+JITTER = 4.0
+"""Units in the last place by which lanes are moved to measure rounding; sums reorder as much."""
 
-def masked_reference(analysis: Analysis, lanes: KeptLanes) -> onnx.ModelProto:
-    """Return the original with a mask before each operator that mixes an axis with cut lanes."""
+
+def masked_reference(
+    analysis: Analysis, lanes: KeptLanes, jitter: np.random.Generator | None = None
+) -> onnx.ModelProto:
+    """Return the original with a mask before each operator that mixes an axis with cut lanes.
+
+    With ``jitter`` the lanes that stay are multiplied by one plus or minus a few units in the last
+    place, which shows how far rounding alone can move every tensor.
+    """
     state = analysis.propagation
     graph = gs.import_onnx(_one_standard_domain(state.graph.model))
     places = dict(_places(graph, ()))
-    writers = {scope: _Writer(g, state.graph.standard_version) for scope, (g, _) in places.items()}
+    version = state.graph.standard_version
+    writers = {scope: _Writer(g, version, jitter) for scope, (g, _) in places.items()}
     types = infer(state.graph.model).types
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         for mixed in coupling.mixed if coupling else ():
@@ -91,8 +101,8 @@ def _dtype(element: int) -> np.dtype[Any]:
 class _Writer:
     """Adds nodes to a graph-surgeon graph."""
 
-    def __init__(self, graph: Any, version: int) -> None:
-        self._graph, self._version, self._count = graph, version, 0
+    def __init__(self, graph: Any, version: int, jitter: np.random.Generator | None) -> None:
+        self._graph, self._version, self._count, self._jitter = graph, version, 0, jitter
         self._prefix = f"spa_reference_{id(graph):x}"
         self.replaced: set[int] = set()
 
@@ -147,7 +157,11 @@ class _Writer:
     def _zeroed(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Tensor:
         if dtype.kind == "b":
             return self.op("And", [x, self.constant(mask)])
-        return self.op("Mul", [x, self.constant(mask.astype(dtype))])
+        factors = mask.astype(dtype)
+        if self._jitter is not None and dtype.kind == "f":
+            noise = self._jitter.uniform(-JITTER, JITTER, mask.shape) * np.finfo(dtype).eps
+            factors = (mask * (1 + noise)).astype(dtype)
+        return self.op("Mul", [x, self.constant(factors)])
 
     def _chosen(
         self, x: Tensor, mask: NDArray[np.bool_], other: Tensor, dtype: np.dtype[Any]

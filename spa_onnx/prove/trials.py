@@ -1,0 +1,92 @@
+"""Runs of the original: at sizes and along branches that it accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from spa_onnx.analyse.propagate import Propagation
+from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
+from spa_onnx.load.model import LoadedModel
+from spa_onnx.prove.feeds import make_feeds, symbol_choices
+from spa_onnx.prove.runtime import RefusedError, open_session, run
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of the original: numbers of its symbols, inputs, forced branch, what it computed."""
+
+    symbols: Mapping[str, int]
+    feeds: Mapping[str, NDArray[Any]]
+    branch: bool | None
+    tensors: Sequence[NDArray[Any]]
+
+
+TRIALS = 2
+"""Sizes of dynamic axes that are compared."""
+
+
+def run_original(
+    original: LoadedModel,
+    state: Propagation,
+    names: Sequence[str],
+    seed: int,
+    input_shapes: Mapping[str, tuple[int, ...]],
+) -> list[Trial]:
+    """Run the original at the first sizes that it accepts, through every branch of its Ifs."""
+    has_branches = any(node.op == "If" for node in state.graph.nodes)
+    trials: list[Trial] = []
+    failure = ""
+    for branch in (True, False, None) if has_branches else (None,):
+        if branch is None and trials:
+            break  # both branches were run already
+        try:
+            session = open_session(state.graph.model, original.weights, names, branch)
+        except RefusedError as refusal:
+            if branch is None:
+                raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
+            continue
+        found, failure = _runs(session, state, names, seed, input_shapes, branch)
+        trials += found
+        del session
+    if not trials:
+        raise _cannot_run(original, state, failure)
+    return trials
+
+
+def _runs(
+    session: ort.InferenceSession,
+    state: Propagation,
+    names: Sequence[str],
+    seed: int,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    branch: bool | None,
+) -> tuple[list[Trial], str]:
+    """Return runs at the first sizes that succeed, or what went wrong at the last one."""
+    trials: list[Trial] = []
+    failure = ""
+    for fill in (1, 0):
+        for symbols in symbol_choices(state, input_shapes):
+            feeds = make_feeds(state, symbols, seed + len(trials), fill)
+            try:
+                trials.append(Trial(symbols, feeds, branch, run(session, names, feeds)))
+            except RefusedError as refusal:
+                failure = str(refusal)
+            if len(trials) == TRIALS:
+                return trials, failure
+        if trials:
+            break
+    return trials, failure
+
+
+def _cannot_run(original: LoadedModel, state: Propagation, failure: str) -> Exception:
+    for entry in state.graph.inputs:
+        shape = entry.type.tensor_type.shape.dim
+        if any(d.dim_value <= 0 for d in shape):
+            axes = [d.dim_value if d.dim_value > 0 else d.dim_param or "?" for d in shape]
+            return UnknownShapeError(entry.name, axes, failure)
+    return RuntimeRefusedError(original.label, "run", failure)
