@@ -279,37 +279,6 @@ class TiedLanguageModel(nnx.Module):
         return self.words.attend(self.block(self.words(words)))
 
 
-class Recurrent(nnx.Module):
-    """A recurrent layer, in one direction or both, that starts from zeros.
-
-    A start drawn by Flax itself would change its random state, which export forbids.
-    """
-
-    def __init__(self, cell: type[Any], inputs: int, hidden: int, both: bool) -> None:
-        """Take the kind of cell and both widths."""
-        ways = [nnx.RNN(cell(inputs, hidden, rngs=RNGS), rngs=RNGS) for _ in range(1 + both)]
-        self.layer = nnx.Bidirectional(*ways, rngs=RNGS) if both else ways[0]
-        self.states, self.hidden, self.both = 2 if "LSTM" in cell.__name__ else 1, hidden, both
-
-    def __call__(self, x: Array) -> Array:
-        """Return all states ``(N, T, hidden)``, those of both directions side by side."""
-        zeros = jnp.zeros((x.shape[0], self.hidden))
-        start = zeros if self.states == 1 else (zeros, zeros)
-        return self.layer(x, initial_carry=(start, start) if self.both else start)
-
-
-def recurrent(cell: type[Any], both: bool = False) -> Callable[[], nnx.Module]:
-    """Return a maker of classifiers with two recurrent layers."""
-    wide = 48 if both else 24
-
-    def make() -> nnx.Module:
-        return nnx.Sequential(
-            Recurrent(cell, WIDTH, 24, both), Recurrent(cell, wide, 24, both), Head(wide)
-        )
-
-    return make
-
-
 class EmbeddingClassifier(nnx.Module):
     """Mean of embeddings and two projections."""
 
@@ -390,6 +359,45 @@ def equinox_cnn() -> Callable[[Array], Array]:
     return jax.vmap(one)
 
 
+def recurrent(kind: type[Any], both: bool) -> Callable[[Array], Array]:
+    """Two recurrent layers of Equinox cells by ``lax.scan``; jax2onnx cannot export Flax' own."""
+    key, states = jax.random.key(0), 2 if kind is eqx.nn.LSTMCell else 1
+    wide = 48 if both else 24
+    cells = [[kind(size, 24, key=key) for _ in range(1 + both)] for size in (WIDTH, wide)]
+    dense = eqx.nn.Linear(wide, CLASSES, key=key)
+
+    def run(cell: Any, x: Array, backwards: bool) -> Array:  # noqa: ANN401
+        def step(state: Array, row: Array) -> tuple[Array, Array]:
+            state = jax.vmap(cell)(row, state)
+            return state, state[0] if states == 2 else state
+
+        zeros = jnp.zeros((x.shape[1], 24))
+        return jax.lax.scan(step, (zeros, zeros) if states == 2 else zeros, x, reverse=backwards)[1]
+
+    def classify(x: Array) -> Array:
+        x = jnp.swapaxes(x, 0, 1)
+        for ways in cells:
+            parts = [run(cell, x, k == 1) for k, cell in enumerate(ways)]
+            x = jnp.concatenate(parts, axis=-1)
+        return jax.vmap(dense)(x.mean(axis=0))
+
+    return classify
+
+
+def simple_rnn() -> Callable[[Array], Array]:
+    """A tanh recurrence with its weights captured by the loop."""
+    rng = np.random.default_rng(0)
+    into, over, out = (
+        jnp.asarray(rng.standard_normal(shape).astype("f4") / 6)
+        for shape in ((WIDTH, 40), (40, 40), (40, CLASSES))
+    )
+
+    def step(state: Array, row: Array) -> tuple[Array, None]:
+        return jax.lax.tanh(row @ into + state @ over), None
+
+    return lambda x: jax.lax.scan(step, jnp.zeros((3, 40)), jnp.swapaxes(x, 0, 1))[0] @ out
+
+
 def scanned_mlp() -> Callable[[Array], Array]:
     """One residual layer repeated by ``lax.scan`` over stacked weights."""
     rng = np.random.default_rng(0)
@@ -397,7 +405,7 @@ def scanned_mlp() -> Callable[[Array], Array]:
     downs = jnp.asarray(rng.standard_normal((3, 48, WIDTH)).astype("f4") / 6)
 
     def layer(x: Array, weights: tuple[Array, Array]) -> tuple[Array, None]:
-        return x + jnp.tanh(x @ weights[0]) @ weights[1], None
+        return x + jax.lax.tanh(x @ weights[0]) @ weights[1], None
 
     return lambda x: jax.lax.scan(layer, x, (ups, downs))[0]
 
@@ -414,18 +422,17 @@ MODELS: dict[str, tuple[Callable[[], Any], Sequence[int], bool]] = {
     "transformer_flax_attention": (partial(TextTransformer, flax_attention), (3, STEPS), True),
     "vision_transformer": (VisionTransformer, IMAGE, False),
     "tied_language_model": (TiedLanguageModel, (3, STEPS), True),
-    "lstm": (recurrent(nnx.OptimizedLSTMCell), SERIES, False),
-    "lstm_plain": (recurrent(nnx.LSTMCell), SERIES, False),
-    "bidirectional_lstm": (recurrent(nnx.OptimizedLSTMCell, both=True), SERIES, False),
-    "gru": (recurrent(nnx.GRUCell), SERIES, False),
-    "bidirectional_gru": (recurrent(nnx.GRUCell, both=True), SERIES, False),
-    "simple_rnn": (recurrent(nnx.SimpleCell), SERIES, False),
     "embedding_classifier": (EmbeddingClassifier, (3, STEPS), True),
     "conv1d": (conv1d, SERIES, False),
     "linen_cnn": (Linen(LinenNet(), IMAGE).bound, IMAGE, False),
     "linen_transformer": (Linen(LinenTransformer(), SERIES).bound, SERIES, False),
     "equinox_mlp": (equinox_mlp, (3, WIDTH), False),
     "equinox_cnn": (equinox_cnn, IMAGE, False),
+    "lstm": (partial(recurrent, eqx.nn.LSTMCell, False), SERIES, False),
+    "bidirectional_lstm": (partial(recurrent, eqx.nn.LSTMCell, True), SERIES, False),
+    "gru": (partial(recurrent, eqx.nn.GRUCell, False), SERIES, False),
+    "bidirectional_gru": (partial(recurrent, eqx.nn.GRUCell, True), SERIES, False),
+    "simple_rnn": (simple_rnn, SERIES, False),
     "scanned_mlp": (scanned_mlp, (3, WIDTH), False),
 }
 """By name a maker, the shape of the input, and whether the input is word numbers."""
@@ -439,12 +446,6 @@ def lively(value: Array) -> Array:
     return value
 
 
-def pure(model: nnx.Module) -> Callable[[Array], Array]:
-    """Return a function that builds the model anew in each trace, as its loops demand."""
-    definition, state = nnx.split(model)
-    return lambda x: nnx.merge(definition, state)(x)
-
-
 def convert(name: str) -> Exported:
     """Build one model, convert it with a free batch axis and compute its output."""
     make, shape, words = MODELS[name]
@@ -455,8 +456,7 @@ def convert(name: str) -> Exported:
     rng = np.random.default_rng(1)
     kind = "i4" if words else "f4"
     given = (rng.integers(0, WORDS, shape) if words else rng.standard_normal(shape)).astype(kind)
-    function = pure(model) if isinstance(model, nnx.Module) else model
-    proto = to_onnx(function, [jax.ShapeDtypeStruct(given.shape, given.dtype)])
+    proto = to_onnx(model, [jax.ShapeDtypeStruct(given.shape, given.dtype)])
     return Exported(proto, {proto.graph.input[0].name: given}, [np.asarray(model(given))])
 
 

@@ -29,8 +29,8 @@ def stir(model: nn.Module, generator: torch.Generator, spread: float = 0.0) -> N
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.is_floating_point():
                 continue
-            known = isinstance(module, (*PROJECTIONS, *NORMS)) and parameter.ndim > 0
-            if known:
+            weight = isinstance(module, PROJECTIONS) and parameter.ndim > 1
+            if weight or isinstance(module, NORMS):
                 new = redrawn(module, name, name, parameter, generator, spread)
             else:
                 new = with_noise(parameter, generator)

@@ -17,7 +17,7 @@ import click
 import torch
 import torchvision_operators  # noqa: F401 - before timm, which imports torchvision
 from export_jobs import Export, Job, Subject, run_all, summarise
-from lively_weights import image_noise
+from lively_weights import image_noise, measure_statistics
 from stirred_weights import stir
 from torch import nn
 
@@ -90,6 +90,7 @@ def build(job: Job) -> Subject:
     model, size = fitting(job.name)
     generator = torch.Generator().manual_seed(job.seed)
     stir(model, generator)
+    measure_statistics(model, image_noise(4, size, generator), generator)
     image = image_noise(1, size, generator)
     return Subject(model, {"input": image}, {"input": {0: "batch"}}, positional=True)
 

@@ -25,6 +25,7 @@ from spa_onnx.graph.shapes import declared_shape, infer
 from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Coupling
+from spa_onnx.ops.values import Value, is_symbolic
 
 
 class Walk(Protocol):
@@ -35,6 +36,10 @@ class Walk(Protocol):
 
     def axes_of(self, name: str) -> Axes | None:
         """Return a tensor's axes."""
+        ...
+
+    def value_of(self, name: str) -> Value | None:
+        """Return small known contents."""
         ...
 
     def fix_sources(self, name: str, why: str) -> None:
@@ -150,9 +155,13 @@ def _declared(state: Walk, name: str, entry: onnx.ValueInfoProto) -> Axes | None
 
 
 def _branches(state: Walk, node: Node) -> Iterator[Axes | None]:
-    """Yield the axes of an If's results, equal in both branches."""
+    """Yield the axes of an If's results, equal in all branches that can be taken."""
+    condition = state.value_of(node.inputs[0])
+    taken = {"then_branch", "else_branch"}
+    if condition is not None and not is_symbolic(condition):
+        taken = {"then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"}
     for position, name in enumerate(node.outputs):
-        given = [body.output[position] for _, body in node.branches()]
+        given = [body.output[position] for label, body in node.branches() if label in taken]
         axes = [state.axes_of(entry.name) for entry in given]
         known = [a for a in axes if a is not None]
         if len(known) < len(given) or len({len(a) for a in known}) > 1:

@@ -25,12 +25,25 @@ from spa_onnx.ops.rule import (
 def couple_batch_norm(operands: Operands) -> Coupling:
     """Equate the channel axis with scale, bias, mean and variance."""
     x = operands.axes(0)
-    if operands.node.integer("training_mode", 0) or not operands.node.integer("spatial", 1):
-        raise RefusalError("statistics are computed at run time")
+    if not operands.node.integer("spatial", 1):
+        raise RefusalError("statistics of every position")
+    if operands.node.integer("training_mode", 0):
+        return _couple_batch_statistics(operands)
     for k in range(1, 5):
         equate(operands.space, x[1], operands.axes(k)[0], "scale and statistics")
     channels = tuple(operands.axes(k) for k in (3, 4, 3, 4))
     return Coupling((x, *channels)[: len(operands.node.outputs)])
+
+
+def _couple_batch_statistics(operands: Operands) -> Coupling:
+    """Normalise by the statistics of the tensor itself, as weight standardisation does."""
+    x = operands.axes(0)
+    for k in range(1, 5):
+        equate(operands.space, x[1], operands.axes(k)[0], "scale of a normalisation")
+    over = (0, *range(2, len(x)))
+    y = tuple(map(operands.space.normal, x))
+    outputs = (y, *((y[1],) for _ in operands.node.outputs[1:]))
+    return Coupling(outputs, (Mixed(0, over, Neutral.INSTANCE_NORM),))
 
 
 def couple_layer_norm(operands: Operands) -> Coupling:

@@ -277,10 +277,10 @@ class _Writer:
     def _instance_norm(
         self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
     ) -> None:
-        x, scale, bias = target.inputs
+        x, scale, bias = target.inputs[:3]
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         y, *_ = self._standardised(x, mask, mixed.axes, True, epsilon, dtype)
-        shape = self.constant(np.array([-1, *[1] * len(mixed.axes)], np.int64))
+        shape = self.constant(np.array([-1, *[1] * (mask.ndim - 2)], np.int64))
         self._finish(
             target, y, self.op("Reshape", [scale, shape]), self.op("Reshape", [bias, shape])
         )

@@ -3,6 +3,7 @@
 import gc
 import json
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,3 +294,32 @@ def test_elements_below_four_bits_and_of_six_bits_are_read(element: str) -> None
     tensor = onnx.helper.make_tensor("t", kind, [9000], np.ones(9000).tolist())
     packed = numpy_helper.from_array(numpy_helper.to_array(tensor), "t")
     load(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [packed])))
+
+
+# graph/node.py, ops/resampling.py, analyse/factors.py: exceptions that are not ours leave analyze.
+def test_an_attribute_of_another_type_is_no_crash() -> None:
+    model = layers()
+    (found,) = (a for a in model.graph.node[0].attribute if a.name == "strides")
+    found.CopyFrom(onnx.helper.make_attribute("strides", 0.5))
+    with suppress(spa_onnx.SpaError):
+        spa_onnx.analyze(model)
+
+
+def test_an_infinite_scale_is_no_crash() -> None:
+    g = GraphBuilder(opset=10)
+    model = g.model(g.conv(g.resize(g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)), 3))
+    scales = next(t for t in model.graph.initializer if t.name == model.graph.node[1].input[1])
+    values = np.array([1, 1, np.inf, 2], np.float32)
+    scales.CopyFrom(numpy_helper.from_array(values, scales.name))
+    with suppress(spa_onnx.SpaError):
+        spa_onnx.analyze(model)
+
+
+def test_a_kernel_larger_than_its_input_is_no_crash() -> None:
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.conv(g.input("x", (1, 3, 6, 6)), 8, 3), 16, 3, groups=8)
+    model = g.model(g.conv(x, 3))
+    weight = next(t for t in model.graph.initializer if list(t.dims) == [16, 1, 3, 3])
+    weight.CopyFrom(numpy_helper.from_array(np.ones((16, 1, 96, 3), np.float32), weight.name))
+    with suppress(spa_onnx.SpaError):
+        spa_onnx.analyze(model)
