@@ -180,7 +180,7 @@ def normed_cnn() -> nn.Layer:
     """GroupNorm, InstanceNorm, PReLU, LayerNorm over an image, PixelShuffle."""
     return nn.Sequential(
         nn.Conv2D(3, 24, 3, padding=1), nn.GroupNorm(4, 24), nn.PReLU(24),
-        nn.Conv2D(24, 32, 3, padding=1, dilation=1), nn.InstanceNorm2D(32), nn.LeakyReLU(),
+        nn.Conv2D(24, 32, 3, padding=1, dilation=1), nn.InstanceNorm2D(32), nn.ReLU(),
         nn.Conv2D(32, 32, 3, padding=1), nn.PixelShuffle(2), nn.Conv2D(8, 16, 3), nn.GELU(),
         image_head(16),
     )  # fmt: skip

@@ -90,7 +90,8 @@ def build(job: Job) -> Subject:
     model, size = fitting(job.name)
     generator = torch.Generator().manual_seed(job.seed)
     stir(model, generator)
-    measure_statistics(model, image_noise(4, size, generator), generator)
+    with torch.no_grad():
+        measure_statistics(model, image_noise(4, size, generator), generator)
     image = image_noise(1, size, generator)
     return Subject(model, {"input": image}, {"input": {0: "batch"}}, positional=True)
 

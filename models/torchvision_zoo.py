@@ -93,7 +93,7 @@ REGION_OPTIONS: dict[str, object] = {
     "rpn_post_nms_top_n_test": 20,
 }
 IMAGE_SIZE = 224
-SMALL_SIZES = {"inception_v3": 128, "maxvit_t": 224, "swin_v2_t": 256}
+SIZES = {"alexnet": 224, "vgg16_bn": 224, "inception_v3": 128, "maxvit_t": 224, "swin_v2_t": 256}
 SMALL = 64
 DETECTION_SIZE = 128
 FRAMES = 16
@@ -191,7 +191,7 @@ def inputs(name: str, generator: torch.Generator) -> dict[str, Tensor]:
         size = IMAGE_SIZE if name.startswith("mvit") else SMALL
         frames = image_noise(FRAMES, size, generator)
         return {"video": frames.transpose(0, 1)[None].contiguous()}
-    return {"input": image_noise(1, SMALL_SIZES.get(name, SMALL), generator)}
+    return {"input": image_noise(1, SIZES.get(name, SMALL), generator)}
 
 
 def jobs(

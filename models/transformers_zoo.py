@@ -141,6 +141,9 @@ TOWERS: Settings = {
 }
 
 
+WIDE_TOWERS: Settings = {**TOWERS, "projection_dim": 128}
+
+
 @dataclass(frozen=True, slots=True)
 class Small:
     """One family: a small configuration and the class with its head.
@@ -443,7 +446,7 @@ MODELS: dict[str, Small] = {
     "qwen3_moe": decoder(
         "qwen3_moe", "Qwen3MoeForCausalLM", {**HEADED, **EXPERTS, "num_experts": 4}
     ),
-    "olmoe": decoder("olmoe", "OlmoeForCausalLM", {**GROUPED, "num_experts": 4}),
+    "olmoe": decoder("olmoe", "OlmoeForCausalLM", {**GROUPED, **EXPERTS, "num_experts": 4}),
     "deepseek_v3": decoder(
         "deepseek_v3",
         "DeepseekV3ForCausalLM",
@@ -594,7 +597,7 @@ MODELS: dict[str, Small] = {
         "levit",
         "LevitForImageClassification",
         {
-            "image_size": 128,
+            "image_size": IMAGE,
             "hidden_sizes": [64, 96, 128],
             "num_attention_heads": [2, 3, 4],
             "depths": [1, 1, 1],
@@ -784,7 +787,7 @@ MODELS: dict[str, Small] = {
         },
     ),
     "owlvit": Small(
-        "owlvit", "OwlViTForObjectDetection", TOWERS, pixels_and_tokens, ("logits", "pred_boxes")
+        "owlvit", "OwlViTForObjectDetection", WIDE_TOWERS, pixels_and_tokens, ("logits", "pred_boxes")
     ),
     "blip": Small(
         "blip",

@@ -154,14 +154,19 @@ def _declared(state: Walk, name: str, entry: onnx.ValueInfoProto) -> Axes | None
     return None if shape is None else tuple(map(state.space.fixed, shape))
 
 
+def taken_branches(node: Node, condition: Value | None) -> list[onnx.GraphProto]:
+    """Return the branches of an If that can be taken: one where the condition is known."""
+    if condition is None or is_symbolic(condition):
+        return [body for _, body in node.branches()]
+    taken = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
+    return [body for label, body in node.branches() if label == taken]
+
+
 def _branches(state: Walk, node: Node) -> Iterator[Axes | None]:
     """Yield the axes of an If's results, equal in all branches that can be taken."""
-    condition = state.value_of(node.inputs[0])
-    taken = {"then_branch", "else_branch"}
-    if condition is not None and not is_symbolic(condition):
-        taken = {"then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"}
+    taken = taken_branches(node, state.value_of(node.inputs[0]))
     for position, name in enumerate(node.outputs):
-        given = [body.output[position] for label, body in node.branches() if label in taken]
+        given = [body.output[position] for body in taken]
         axes = [state.axes_of(entry.name) for entry in given]
         known = [a for a in axes if a is not None]
         if len(known) < len(given) or len({len(a) for a in known}) > 1:

@@ -210,6 +210,8 @@ def _input_axes(
 def _visit(state: Propagation, node: Node) -> Coupling | None:
     if _evaluate(state, node):
         return None
+    if node.op == "If":
+        _follow_branch(state, node)
     rule = RULES.get(node.op)
     size_inputs = rule.size_inputs if rule else frozenset[int]()
     _keep_data(state, node, size_inputs)
@@ -229,6 +231,17 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():
         state.weights.update(filter(None, node.outputs))
     return coupling
+
+
+def _follow_branch(state: Propagation, node: Node) -> None:
+    """Let shape arithmetic pass through an If whose condition is known."""
+    taken = control.taken_branches(node, state.value_of(node.inputs[0]))
+    if len(taken) != 1:
+        return
+    for name, entry in zip(node.outputs, taken[0].output, strict=True):
+        value = state.value_of(entry.name)
+        if value is not None and not is_symbolic(value):
+            state.values[name] = value
 
 
 def _evaluate(state: Propagation, node: Node) -> bool:

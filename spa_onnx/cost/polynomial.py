@@ -53,7 +53,8 @@ class Costs:
 
     Attributes:
         operations: multiply-accumulate operations of contractions at the nominal input size.
-        parameters: elements of floating-point initializers, and of weights that the graph fills.
+        parameters: elements of float and of 8-bit or smaller integer initializers, and of weights
+            that the graph fills.
         bytes: bytes of all initializers.
     """
 
@@ -120,8 +121,8 @@ def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -
 
 
 STRING = 8
-FLOATING = frozenset({1, 10, 11, 16, *range(17, 24)})
-"""TensorProto types that count as parameters: all floats down to four bits."""
+FLOATING = frozenset({1, 2, 3, 10, 11, 16, *range(17, 29)})
+"""TensorProto types that count as parameters: all floats, and the integers of quantised weights."""
 
 
 def _element_bytes(total: int, elements: Size) -> int:

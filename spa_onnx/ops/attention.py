@@ -13,7 +13,7 @@ from math import sqrt
 
 from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import Axes, Expr, size_of
-from spa_onnx.algebra.size import Size
+from spa_onnx.algebra.size import Size, symbol
 from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.rule import Coupling, Lanes, Mixed, Operands, OpRule, RefusalError, Resized
 
@@ -180,6 +180,24 @@ def couple_standard_attention(operands: Operands) -> Coupling:
     )
 
 
+def couple_group_query(operands: Operands) -> Coupling:
+    """Fix queries, keys and values: caches, which are inputs and outputs, hold their widths."""
+    query = operands.axes(0)
+    for position in range(operands.count):
+        if operands.has(position):
+            operands.space.fix_all(operands.axes(position), "widths of a cache of keys and values")
+    if not operands.has(1):
+        raise RefusalError("packed queries, keys and values")
+    cache = [operands.axes(k) if operands.has(k) else None for k in (3, 4)]
+    present: list[Axes | None] = [
+        None if axes is None else (*axes[:2], operands.space.fixed(symbol("cache")), axes[3])
+        for axes in cache
+    ]
+    y = tuple(map(operands.space.normal, query))
+    outputs = (y, *present, None)[: len(operands.node.outputs)]
+    return Coupling(tuple(outputs))
+
+
 def couple_rotary(operands: Operands) -> Coupling:
     """Rotate pairs: halves of a head, or neighbours; each pair shares a column of the tables."""
     node, space = operands.node, operands.space
@@ -215,6 +233,7 @@ def couple_rotary(operands: Operands) -> Coupling:
 RULES = (
     OpRule(MICROSOFT + "Attention", couple_attention),
     OpRule(MICROSOFT + "MultiHeadAttention", couple_multi_head_attention),
+    OpRule(MICROSOFT + "GroupQueryAttention", couple_group_query),
     OpRule("Attention", couple_standard_attention),
     OpRule("RotaryEmbedding", couple_rotary),
     OpRule(MICROSOFT + "RotaryEmbedding", couple_rotary),

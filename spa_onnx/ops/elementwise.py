@@ -5,8 +5,8 @@ Source: ONNX operator specifications; all of these broadcast as numpy does.
 
 from __future__ import annotations
 
-from spa_onnx.algebra.expression import size_of
-from spa_onnx.algebra.unify import equate
+from spa_onnx.algebra.expression import Axes, size_of
+from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.broadcast import broadcast
 from spa_onnx.ops.rule import Coupling, Operands, OpRule
 
@@ -26,19 +26,35 @@ def couple_first(operands: Operands) -> Coupling:
 def couple_per_axis(operands: Operands) -> Coupling:
     """Pass the axes on and equate one of them with scale and zero point (QDQ).
 
-    A blocked scale (``block_size``) ties lanes to blocks, so its axis is fixed.
+    Along the axis of a blocked scale (``block_size``) only whole blocks can go.
     """
     axes = operands.axes(0)
     for k in (1, 2):
         if not operands.has(k):
             continue
         scale = operands.axes(k)
-        if len(scale) == 1 and axes and size_of(scale[0]) != 1:
+        if len(scale) == len(axes) > 1:
+            _couple_blocks(operands, axes, scale)
+        elif len(scale) == 1 and axes and size_of(scale[0]) != 1:
             axis = operands.node.integer("axis", 1) % len(axes)
             equate(operands.space, axes[axis], scale[0], "scale of every lane")
         elif len(scale) > 1:
             operands.space.fix_all((*axes, *scale), "quantised in blocks")
     return Coupling((tuple(map(operands.space.normal, axes)),))
+
+
+def _couple_blocks(operands: Operands, axes: Axes, scale: Axes) -> None:
+    """Equate scale and tensor; along one axis a scale is shared by blocks: ``X.a = blocks * b``."""
+    for e, s in zip(axes, scale, strict=True):
+        lanes, blocks = size_of(e), size_of(s)
+        if lanes == blocks:
+            equate(operands.space, e, s, "scale of every lane")
+        elif blocks != 0 and lanes % blocks == 0:
+            outer, inner = factor(operands.space, e, [blocks, lanes // blocks])
+            operands.space.fix(inner, "a block shares one scale")
+            equate(operands.space, outer, s, "scales of blocks")
+        else:
+            operands.space.fix_all((e, s), "quantised in blocks of another length")
 
 
 BROADCASTING = (

@@ -19,6 +19,7 @@ from spa_onnx.ops.rule import (
     RefusalError,
     Resized,
     axis_of,
+    normalised,
 )
 
 
@@ -99,6 +100,13 @@ def couple_lp_norm(operands: Operands) -> Coupling:
     return Coupling((operands.axes(0),), (Mixed(0, (axis,)),))
 
 
+def couple_mean_variance(operands: Operands) -> Coupling:
+    """Standardise over the named axes, by default all but the channels."""
+    x = operands.axes(0)
+    over = tuple(normalised(a, len(x)) for a in operands.node.ints("axes", [0, 2, 3]))
+    return Coupling((x,), (Mixed(0, over, Neutral.INSTANCE_NORM),))
+
+
 def couple_lrn(operands: Operands) -> Coupling:
     """Fix the channels: each is divided by its neighbours."""
     x = operands.axes(0)
@@ -114,5 +122,6 @@ RULES = (
     OpRule("InstanceNormalization", couple_instance_norm),
     OpRule("GroupNormalization", couple_group_norm),
     OpRule("LpNormalization", couple_lp_norm),
+    OpRule("MeanVarianceNormalization", couple_mean_variance),
     OpRule("LRN", couple_lrn),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from spa_onnx.algebra.expression import ONE, Axes, Expr, size_of
 from spa_onnx.algebra.unify import equate, factor
+from spa_onnx.ops.attention import couple_attention
 from spa_onnx.ops.contraction import couple_gemm, couple_matmul
 from spa_onnx.ops.convolution import couple_conv
 from spa_onnx.ops.elementwise import couple_all, couple_first
@@ -22,6 +23,7 @@ from spa_onnx.ops.rule import (
     OpRule,
     RefusalError,
     Resized,
+    axis_of,
 )
 from spa_onnx.ops.view import seen_as
 
@@ -156,6 +158,15 @@ def couple_q_global_pool(operands: Operands) -> Coupling:
     return Coupling(((*x[:2], *pooled),))
 
 
+def couple_qlinear_softmax(operands: Operands) -> Coupling:
+    """Fix the axis of the softmax: its integer form has no way to leave lanes out."""
+    x = operands.axes(0)
+    axis = axis_of(operands, 0, -1)
+    over = x[axis:] if operands.node.integer("opset", 13) < 13 else (x[axis],)
+    operands.space.fix_all(over, "softmax of integers")
+    return Coupling((tuple(map(operands.space.normal, x)),))
+
+
 RULES = (
     OpRule("QLinearConv", couple_qlinear_conv),
     OpRule("ConvInteger", couple_conv_integer),
@@ -169,6 +180,8 @@ RULES = (
     OpRule(MICROSOFT + "QLinearMul", seen_as(couple_all, (0, 3))),
     OpRule(MICROSOFT + "QLinearSigmoid", couple_first),
     OpRule(MICROSOFT + "QLinearLeakyRelu", couple_first),
+    OpRule(MICROSOFT + "QLinearSoftmax", couple_qlinear_softmax),
+    OpRule(MICROSOFT + "QAttention", seen_as(couple_attention, (0, 1, 2, 5, 8), {0: 6, 1: 7})),
     OpRule(MICROSOFT + "QLinearConcat", couple_qlinear_concat),
     OpRule(MICROSOFT + "QLinearGlobalAveragePool", couple_q_global_pool),
     OpRule(MICROSOFT + "MatMulNBits", couple_matmul_n_bits),

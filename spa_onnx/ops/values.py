@@ -205,11 +205,20 @@ def _compared(accept: Callable[[int], bool]) -> Callable[[Node, list[Any]], Any]
     return run
 
 
+def _at_least_one(a: Any, b: Any) -> int:
+    """Compare a dynamic length with one, which no length that a model runs at is below."""
+    for x, y, sign in ((a, b, 1), (b, a, -1)):
+        grows = isinstance(x, Polynomial) and all(n > 0 for _, n in x.terms)
+        if grows and isinstance(y, int | np.integer) and y == 1:
+            return sign
+    raise UnknownValueError
+
+
 def _extreme(sign: int) -> Callable[[Node, list[Any]], Any]:
     def one(a: Any, b: Any) -> Any:
         order = compare(a, b)
         if order is None:
-            raise UnknownValueError
+            order = _at_least_one(a, b)
         return a if order * sign >= 0 else b
 
     def run(_: Node, values: list[Any]) -> Value:

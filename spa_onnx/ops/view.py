@@ -17,16 +17,16 @@ class Selected:
     def __init__(self, operands: Operands, positions: Sequence[int]) -> None:
         self.node, self.space = operands.node, operands.space
         self._operands = operands
-        self.positions = [k for k in positions if operands.has(k)]
+        self.positions = list(positions)
 
     @property
     def count(self) -> int:
-        """Return the number of selected inputs that are given."""
-        return len(self.positions)
+        """Return the number of selected inputs without omitted ones at the end."""
+        return max((k + 1 for k in range(len(self.positions)) if self.has(k)), default=0)
 
     def has(self, position: int) -> bool:
         """Say whether a selected input is given."""
-        return position < len(self.positions)
+        return position < len(self.positions) and self._operands.has(self.positions[position])
 
     def _at(self, position: int) -> int:
         if not self.has(position):

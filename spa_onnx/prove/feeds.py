@@ -103,12 +103,15 @@ def make_feeds(
     for entry in state.graph.inputs:
         axes = state.axes.get(entry.name)
         element = entry.type.tensor_type.elem_type
-        if axes is None or element in (0, onnx.TensorProto.STRING):
+        if axes is None or element == 0:
             remedy = "Use --no-verify for this model"
             raise GraphError(
                 f"input {entry.name!r}", "has a type or rank that cannot be made up", remedy
             )
         shape = [number(n, symbols) for n in sizes_of(axes)]
+        if element == onnx.TensorProto.STRING:
+            feeds[entry.name] = np.full(shape, "a", object)
+            continue
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
         if dtype.kind in "iu":
             limit = rows.get(entry.name, 0)

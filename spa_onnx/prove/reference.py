@@ -56,7 +56,8 @@ def masked_reference(
             if axes is None or not any(lanes.is_cut(axes[k]) for k in mixed.axes):
                 continue
             mask = lanes.tensor_mask(axes, mixed.axes)
-            dtype = _dtype(types.get(node.inputs[mixed.input], onnx.TensorProto.FLOAT))
+            typed = mixed.input if mixed.zero_point is None else mixed.zero_point
+            dtype = _dtype(types.get(node.inputs[typed], onnx.TensorProto.FLOAT))
             target = places[node.scope][1][node.index]
             writers[node.scope].mask(node, target, mixed, mask, dtype)
     for scope, (inner, _) in places.items():
@@ -277,9 +278,14 @@ class _Writer:
     def _instance_norm(
         self, node: Node, target: Any, mixed: Mixed, mask: NDArray[np.bool_], dtype: np.dtype[Any]
     ) -> None:
-        x, scale, bias = target.inputs[:3]
-        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        plain = node.op == "MeanVarianceNormalization"
+        epsilon = 1e-9 if plain else float(node.attributes.get("epsilon", 1e-5))
+        x = target.inputs[0]
         y, *_ = self._standardised(x, mask, mixed.axes, True, epsilon, dtype)
+        if plain:
+            self._finish(target, y, None, None)
+            return
+        scale, bias = target.inputs[1:3]
         shape = self.constant(np.array([-1, *[1] * (mask.ndim - 2)], np.int64))
         self._finish(
             target, y, self.op("Reshape", [scale, shape]), self.op("Reshape", [bias, shape])

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim, IntArray
 from spa_onnx.analyse.dims import Analysis, Member, PrunableDim, Role
 from spa_onnx.load.source import CHUNK
-from spa_onnx.load.store import byte_length, is_external
+from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.plan.lanes import KeptLanes
 
 FloatArray = NDArray[np.float64]
 Saliency = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 """An elementwise function of weights, such as ``np.abs``."""
 
-FLOATING = frozenset({1, 10, 11, 16})
-"""TensorProto types that are scored: float32, float16, float64, bfloat16."""
+SCORED = frozenset({1, 10, 11, 16, 2, 3, 21, 22})
+"""TensorProto types that are scored: floats of two bytes and more, integers of a byte and less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class WeightReader:
 
     def _find_labels(self, dim: PrunableDim, member: Member) -> Labels | None:
         tensor = self.analysis.propagation.graph.tensors.get(member.tensor)
-        if tensor is None or tensor.data_type not in FLOATING:
+        if tensor is None or tensor.data_type not in SCORED:
             return None
         axes = self.analysis.propagation.axes_of(member.tensor) or ()
         lanes = KeptLanes(self.analysis.propagation.space, {})
@@ -123,14 +123,26 @@ def _blocks(analysis: Analysis, name: str) -> Iterator[tuple[slice, NDArray[np.f
     """Yield a tensor in slices of its first axis, as float32 or wider."""
     graph = analysis.propagation.graph
     tensor = graph.tensors[name]
-    wide = np.float64 if tensor.data_type == onnx.TensorProto.DOUBLE else np.float32
-    if not is_external(tensor) or not tensor.dims:
-        yield slice(None), graph.array(name).astype(wide, copy=False)
+    if not is_external(tensor) or not tensor.dims or tensor.data_type in PACKED_TYPES:
+        yield slice(None), _wide(graph.array(name), tensor.data_type)
         return
     step = max(1, CHUNK // max(1, byte_length(tensor) // tensor.dims[0]))
     for start in range(0, tensor.dims[0], step):
         stop = min(tensor.dims[0], start + step)
-        yield slice(start, stop), graph.weights.rows(tensor, start, stop).astype(wide, copy=False)
+        yield slice(start, stop), _wide(graph.weights.rows(tensor, start, stop), tensor.data_type)
+
+
+UNSIGNED_MIDDLE = {onnx.TensorProto.UINT8: 128, onnx.TensorProto.UINT4: 8}
+"""What unsigned weights are counted from: quantisers put the real zero in the middle."""
+
+
+def _wide(array: NDArray[np.generic], element: int) -> NDArray[np.floating]:
+    """Return weights as float32, or float64 where they are."""
+    if element == onnx.TensorProto.DOUBLE:
+        return array.astype(np.float64, copy=False)
+    wide: NDArray[np.float32] = array.astype(np.float32, copy=False)
+    middle = UNSIGNED_MIDDLE.get(element)
+    return wide if middle is None else wide - np.float32(middle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +195,8 @@ class DimWeights:
             if labels is None or (roles and member.role not in roles):
                 continue
             array = graph.array(member.tensor)
-            front = np.moveaxis(array, labels.axes, range(len(labels.axes)))
+            element = graph.tensors[member.tensor].data_type
+            front = np.moveaxis(_wide(array, element), labels.axes, range(len(labels.axes)))
             flat = front.reshape(labels.units.size, -1)
             units = labels.units.reshape(-1)
             order = np.argsort(units, kind="stable")[np.count_nonzero(units < 0) :]
