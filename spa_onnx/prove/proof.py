@@ -203,8 +203,14 @@ def _maker(state: Propagation, name: str) -> str:
     return next((n.label for n in state.graph.nodes if name in n.outputs), "the graph")
 
 
+NUMBERS = "biuf"
+"""Kinds of numpy types that are compared as numbers; strings are equal or not."""
+
+
 def magnitude(x: NDArray[Any]) -> float:
     """Return the largest finite absolute value of a tensor."""
+    if x.dtype.kind not in NUMBERS and x.dtype.name != "bfloat16":
+        return 1.0
     wide = x.astype(np.float64, copy=False)
     return float(np.abs(wide[np.isfinite(wide)]).max(initial=0.0))
 
@@ -217,6 +223,8 @@ def distance(a: NDArray[Any], b: NDArray[Any], scale: float) -> float:
     """
     if a.shape != b.shape:
         return float("inf")
+    if b.dtype.kind not in NUMBERS and b.dtype.name != "bfloat16":
+        return 0.0 if np.array_equal(a, b) else float("inf")
     x, y = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     finite = np.isfinite(y)
     if (

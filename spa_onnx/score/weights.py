@@ -132,7 +132,7 @@ def _blocks(analysis: Analysis, name: str) -> Iterator[tuple[slice, NDArray[np.f
         yield slice(start, stop), _wide(graph.weights.rows(tensor, start, stop), tensor.data_type)
 
 
-UNSIGNED_MIDDLE = {onnx.TensorProto.UINT8: 128, onnx.TensorProto.UINT4: 8}
+UNSIGNED_MIDDLE: dict[int, int] = {onnx.TensorProto.UINT8: 128, onnx.TensorProto.UINT4: 8}
 """What unsigned weights are counted from: quantisers put the real zero in the middle."""
 
 
