@@ -40,7 +40,7 @@ RNGS = nnx.Rngs(0)
 class ConvNorm(nnx.Module):
     """Conv, BatchNorm and an activation, channels last."""
 
-    def __init__(self, inputs: int, outputs: int, size: int = 3, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, inputs: int, outputs: int, size: int = 3, **options: Any) -> None:
         """Take what ``nnx.Conv`` takes, and ``act``."""
         self.act = options.pop("act", nnx.relu)
         self.conv = nnx.Conv(inputs, outputs, (size, size), use_bias=False, rngs=RNGS, **options)
@@ -366,13 +366,15 @@ def recurrent(kind: type[Any], both: bool) -> Callable[[Array], Array]:
     cells = [[kind(size, 24, key=key) for _ in range(1 + both)] for size in (WIDTH, wide)]
     dense = eqx.nn.Linear(wide, CLASSES, key=key)
 
-    def run(cell: Any, x: Array, backwards: bool) -> Array:  # noqa: ANN401
+    def run(cell: Any, x: Array, backwards: bool) -> Array:
         def step(state: Array, row: Array) -> tuple[Array, Array]:
             state = jax.vmap(cell)(row, state)
             return state, state[0] if states == 2 else state
 
         zeros = jnp.zeros((x.shape[1], 24))
-        return jax.lax.scan(step, (zeros, zeros) if states == 2 else zeros, x, reverse=backwards)[1]
+        rows = jnp.flip(x, 0) if backwards else x
+        y = jax.lax.scan(step, (zeros, zeros) if states == 2 else zeros, rows)[1]
+        return jnp.flip(y, 0) if backwards else y
 
     def classify(x: Array) -> Array:
         x = jnp.swapaxes(x, 0, 1)

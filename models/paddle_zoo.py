@@ -42,7 +42,7 @@ SERIES = (STEPS, WIDTH)
 Tensor = Any
 
 
-def conv_bn(inputs: int, outputs: int, size: int = 3, act: Any = nn.ReLU, **options: Any) -> Any:  # noqa: ANN401
+def conv_bn(inputs: int, outputs: int, size: int = 3, act: Any = nn.ReLU, **options: Any) -> Any:
     """Return Conv, BatchNorm and an activation; odd kernels keep the size."""
     parts = [
         nn.Conv2D(inputs, outputs, size, padding=size // 2, bias_attr=False, **options),
@@ -197,7 +197,7 @@ def mlp() -> nn.Layer:
 class Recurrent(nn.Layer):
     """Stacked recurrent layers and a head on the last step, or on all of them."""
 
-    def __init__(self, kind: Any, both: bool, last: bool) -> None:  # noqa: ANN401
+    def __init__(self, kind: Any, both: bool, last: bool) -> None:
         """Take the kind of layer, both directions or one, and what the head sees."""
         super().__init__()
         direction = "bidirect" if both else "forward"

@@ -63,7 +63,9 @@ def classifier(*hidden: int, activation: str = "relu") -> MLPClassifier:
 
 def regressor(*hidden: int, activation: str = "relu") -> MLPRegressor:
     """Return a regressor that trains briefly."""
-    return MLPRegressor(hidden_layer_sizes=hidden, activation=activation, max_iter=30, random_state=0)
+    return MLPRegressor(
+        hidden_layer_sizes=hidden, activation=activation, max_iter=30, random_state=0
+    )
 
 
 ESTIMATORS: dict[str, tuple[Callable[[], BaseEstimator], str]] = {
@@ -120,7 +122,9 @@ ESTIMATORS: dict[str, tuple[Callable[[], BaseEstimator], str]] = {
     "pca_ridge": (lambda: make_pipeline(StandardScaler(), PCA(16), Ridge()), "number"),
     "voting": (
         lambda: VotingClassifier(
-            [("wide", classifier(64)), ("deep", classifier(32, 32, 32))], voting="soft", flatten_transform=False
+            [("wide", classifier(64)), ("deep", classifier(32, 32, 32))],
+            voting="soft",
+            flatten_transform=False,
         ),
         "classes",
     ),
@@ -143,7 +147,7 @@ def convert(name: str) -> Exported:
     model = make().fit(features, goals[goal]().astype(float if "number" in goal else int))
     few = features[:7]
     options = {} if "number" in goal else {"zipmap": False}
-    proto = to_onnx(model, few, target_opset=OPSET, options={id(model): options} or None)
+    proto = to_onnx(model, few, target_opset=OPSET, options={id(model): options})
     if "number" in goal:
         expected = [model.predict(few)]
     else:
@@ -151,9 +155,7 @@ def convert(name: str) -> Exported:
     return Exported(proto, {proto.graph.input[0].name: few}, expected)
 
 
-BUILDERS: dict[str, Callable[[], Exported]] = {
-    name: partial(convert, name) for name in ESTIMATORS
-}
+BUILDERS: dict[str, Callable[[], Exported]] = {name: partial(convert, name) for name in ESTIMATORS}
 
 if __name__ == "__main__":
     zoo_command(BUILDERS, __doc__ or "")()

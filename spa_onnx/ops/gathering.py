@@ -17,7 +17,7 @@ from spa_onnx.algebra.expression import ONE, Axes, Expr, IntArray, is_fixed, siz
 from spa_onnx.algebra.select import select
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError
-from spa_onnx.algebra.unify import factor
+from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.broadcast import broadcast
 from spa_onnx.ops.rule import (
     Coupling,
@@ -146,11 +146,22 @@ def _insert_ones(count: IntArray, order: list[int], rank: int) -> IntArray:
 
 
 def couple_gather_elements(operands: Operands) -> Coupling:
-    """Fix the indexed axis of data and indices; other axes are equal where lengths agree."""
+    """Fix the indexed axis; along axes of equal length the indices stay in their own lane."""
     x, indices = operands.axes(0), operands.axes(1)
-    operands.space.fix_all(x, "indexed at run time")
-    operands.space.fix_all(indices, "indices")
+    axis = axis_of(operands, 0, 0)
+    operands.space.fix_all((x[axis], indices[axis]), "indexed at run time")
+    _stay_in_lane(operands, x, indices, axis)
     return Coupling((tuple(map(operands.space.normal, indices)),))
+
+
+def _stay_in_lane(operands: Operands, x: Axes, indices: Axes, axis: int) -> None:
+    for k, (e, i) in enumerate(zip(x, indices, strict=True)):
+        if k == axis:
+            continue
+        if size_of(e) == size_of(i):
+            equate(operands.space, e, i, "element by element")
+        else:
+            operands.space.fix_all((e, i), "indexed in part")
 
 
 def couple_gather_nd(operands: Operands) -> Coupling:
@@ -166,10 +177,13 @@ def couple_gather_nd(operands: Operands) -> Coupling:
 
 
 def couple_scatter(operands: Operands) -> Coupling:
-    """Fix everything that is written at computed positions."""
-    for k in range(operands.count):
-        operands.space.fix_all(operands.axes(k), "scattered at run time")
-    return Coupling((tuple(map(operands.space.normal, operands.axes(0))),))
+    """Fix the axis that is written at computed positions; elsewhere updates stay in their lane."""
+    x, indices, updates = (operands.axes(k) for k in range(3))
+    axis = axis_of(operands, 0, 0)
+    operands.space.fix_all((x[axis], indices[axis], updates[axis]), "scattered at run time")
+    _stay_in_lane(operands, x, indices, axis)
+    _stay_in_lane(operands, indices, updates, axis)
+    return Coupling((tuple(map(operands.space.normal, x)),))
 
 
 def couple_scatter_nd(operands: Operands) -> Coupling:

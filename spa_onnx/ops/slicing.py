@@ -141,7 +141,8 @@ def _clamped(size: Size, start: Size, end: Size, step: int) -> tuple[Size, Size 
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
         stop = None if step < 0 and end < -size else end
         picked = range(*slice(start, stop, step).indices(size))
-        return (picked.start, len(picked)) if len(picked) else (0, 0)
+        # an empty slice starts where it starts: behind a cut axis it must stay empty
+        return max(0, min(picked.start, size)), len(picked)
     if step != 1:
         return 0, None
     first = _position(size, start)

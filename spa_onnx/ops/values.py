@@ -253,6 +253,16 @@ def _arithmetic(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Any
     return run
 
 
+def _clip(node: Node, values: list[Any]) -> Any:
+    if any(v is not None and is_symbolic(v) for v in values):
+        raise UnknownValueError
+    low = values[1] if len(values) > 1 else node.attributes.get("min")
+    high = values[2] if len(values) > 2 else node.attributes.get("max")
+    clipped = values[0] if low is None else np.maximum(values[0], low)
+    clipped = clipped if high is None else np.minimum(clipped, high)
+    return np.asarray(clipped).astype(values[0].dtype)
+
+
 FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Cast": _cast,
     "Identity": lambda _, v: v[0],
@@ -289,6 +299,8 @@ FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Not": _plain(np.logical_not),
     "And": _plain(np.logical_and),
     "Or": _plain(np.logical_or),
+    "Clip": _clip,
+    "Relu": _plain(lambda x: np.maximum(x, 0)),
     "Floor": _plain(np.floor),
     "Ceil": _plain(np.ceil),
     "Sqrt": _plain(np.sqrt),

@@ -21,7 +21,7 @@ from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.prove.reference import masked_reference
-from spa_onnx.prove.runtime import RefusedError, open_session, run
+from spa_onnx.prove.runtime import RANDOM, RefusedError, open_session, run
 from spa_onnx.prove.trials import Trial, run_original
 
 INNER_TENSORS = 24
@@ -32,16 +32,6 @@ DEFAULT_TOLERANCE = 1e-4
 """Largest difference relative to a tensor's scale, by element type."""
 
 TIES = frozenset({"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "Unique", "NonZero", "Hardmax"})
-RANDOM = frozenset(
-    {
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Bernoulli",
-        "Multinomial",
-    }
-)
 FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 
 
@@ -63,7 +53,7 @@ def prove(
         UnknownShapeError: no sizes tried for dynamic axes run.
     """
     state = analysis.propagation
-    names, skipped = compared_tensors(state, set(_names(pruned)))
+    names, skipped = compared_tensors(state, set(_names(pruned)), KeptLanes(state.space, kept))
     trials = run_original(original, state, names, seed, input_shapes or {})
     found: dict[str, Difference] = {}
     for trial in trials:
@@ -84,12 +74,15 @@ def _worse(a: Difference, b: Difference) -> Difference:
     return Difference(a.tensor, max(a.relative, b.relative), max(a.power, b.power))
 
 
-def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], dict[str, str]]:
+def compared_tensors(
+    state: Propagation, present: set[str], lanes: KeptLanes
+) -> tuple[list[str], dict[str, str]]:
     """Return the tensors to compare, and the outputs that cannot be, with the operator to blame.
 
     Nothing behind an operator that breaks ties is compared, for ties flip under rounding; what
-    enters such an operator is.
+    enters such an operator is. One that sees nothing of what is cut gives the same in both models.
     """
+    affected = _affected(state, lanes)
     types = infer(state.graph.model).types
     comparable = {n for n in present if types.get(n) in FLOATS}
     tainted: dict[str, str] = {}
@@ -97,7 +90,8 @@ def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], 
     inner: list[str] = []
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         blame = next((tainted[n] for n in node.inputs if n in tainted), None)
-        if blame is None and node.op in TIES | RANDOM:
+        seen = affected.intersection((*node.inputs, *node.outputs))
+        if blame is None and node.op in TIES | RANDOM and seen:
             blame = node.label
             entering += [n for n in node.inputs[:1] if node.op in TIES]
         for name in filter(None, node.outputs):
@@ -111,6 +105,15 @@ def compared_tensors(state: Propagation, present: set[str]) -> tuple[list[str], 
     chosen = dict.fromkeys([*graph_outputs, *(n for n in entering if n in set(inner)), *spread])
     skipped = {n: tainted[n] for n in state.graph.outputs if n in tainted}
     return list(chosen), skipped
+
+
+def _affected(state: Propagation, lanes: KeptLanes) -> set[str]:
+    """Return the tensors that lose lanes or depend on some that do."""
+    found = {name for name in state.axes if lanes.is_sliced(state.axes_of(name))}
+    for node in state.graph.nodes:
+        if found.intersection(node.inputs) or (node.bodies() and found):
+            found.update(node.outputs)
+    return found
 
 
 def _compare(

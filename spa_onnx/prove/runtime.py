@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
+from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.load.source import MemorySource
 from spa_onnx.load.store import WeightStore
@@ -44,6 +45,10 @@ def open_session(
     exposed.CopyFrom(model)
     present = {v.name for v in exposed.graph.output}
     exposed.graph.output.extend(onnx.ValueInfoProto(name=n) for n in outputs if n not in present)
+    for graph in all_graphs(exposed.graph):
+        for k, node in enumerate(graph.node):
+            if node.op_type in RANDOM and node.domain in STANDARD_DOMAINS:
+                _seed(node, k)
     if branch is not None:
         _force(exposed.graph, branch)
     options = ort.SessionOptions()
@@ -62,6 +67,25 @@ def open_session(
         )
     except Exception as failure:  # the runtime's exceptions have no common base of their own
         raise RefusedError(str(failure)) from failure
+
+
+RANDOM = frozenset(
+    {
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Bernoulli",
+        "Multinomial",
+    }
+)
+"""Operators that draw numbers; the proof lets them draw the same in every session."""
+
+
+def _seed(node: onnx.NodeProto, seed: int) -> None:
+    kept = [a for a in node.attribute if a.name != "seed"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("seed", float(seed + 1))])
 
 
 CONDITION = "spa_forced_condition"

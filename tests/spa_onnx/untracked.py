@@ -37,3 +37,8 @@ def append(g: GraphBuilder, node: onnx.NodeProto) -> None:
 def declared(g: GraphBuilder, x: str) -> onnx.ValueInfoProto:
     """Return a declaration of a tensor for ``value_info``."""
     return onnx.ValueInfoProto(name=x, type=type_of(g, x))
+
+
+def use(g: GraphBuilder, domain: str, version: int) -> None:
+    """Import another version of a domain than the first."""
+    g._opsets[domain] = version  # pyright: ignore[reportPrivateUsage]

@@ -1,6 +1,14 @@
 """Every case of the shared property suite."""
 
-from tests.spa_onnx.ops.cases import choosing, elementwise, layers, mixing, moving
+from tests.spa_onnx.ops.cases import (
+    attention,
+    choosing,
+    elementwise,
+    layers,
+    mixing,
+    moving,
+    quantised,
+)
 from tests.spa_onnx.ops.cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -9,4 +17,6 @@ CASES: tuple[Case, ...] = (
     *mixing.CASES,
     *moving.CASES,
     *choosing.CASES,
+    *attention.CASES,
+    *quantised.CASES,
 )

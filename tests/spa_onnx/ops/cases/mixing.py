@@ -85,6 +85,29 @@ def _cumsum(axis: int) -> Build:
     return build
 
 
+def _reverse(g: GraphBuilder) -> str:
+    lengths = g.constant([3, 5])
+    return end(g, g.node("ReverseSequence", [tokens(g), lengths], time_axis=1, batch_axis=0))
+
+
+def _trilu(g: GraphBuilder) -> str:
+    x = g.conv(g.input("x", (2, 3, 5, 5)), 8, 3)
+    return end(g, g.node("Trilu", [x], upper=0))
+
+
+def _one_hot(g: GraphBuilder) -> str:
+    inputs = [g.input("ids", (2, 5), np.int64), g.constant(np.array(20)), g.constant([0.0, 1.0])]
+    return end(g, g.relu(g.linear(g.node("OneHot", inputs), 8)))
+
+
+def _mean_variance(axes: list[int]) -> Build:
+    def build(g: GraphBuilder) -> str:
+        x = image(g)
+        return end(g, like(g, g.node("MeanVarianceNormalization", [x], axes=axes), x))
+
+    return build
+
+
 # -- normalisations --------------------------------------------------------------------------------
 
 
@@ -231,6 +254,11 @@ CASES = (
     *forms("CumSum", "channels", (11, 14), _cumsum(-3), cut=False),
     *forms("Hardmax", "channels", (7, 13), _softmax("Hardmax", 1), cut=False),
     *forms("Hardmax", "last axis", (7, 13, NEWEST), _softmax("Hardmax", 3)),
+    *forms("ReverseSequence", "steps", (10, NEWEST), _reverse),
+    *forms("Trilu", "positions", (14, NEWEST), _trilu),
+    *forms("OneHot", "of numbers", (9, 11, NEWEST), _one_hot),
+    *forms("MeanVarianceNormalization", "every channel", (9, NEWEST), _mean_variance([0, 2, 3])),
+    *forms("MeanVarianceNormalization", "over channels", (13,), _mean_variance([1, 2, 3])),
     *forms("BatchNormalization", "inference", (7, 9, 14, 15, NEWEST), _batch_norm()),
     *forms("BatchNormalization", "spatial", (7,), _batch_norm(spatial=1)),
     *forms(
