@@ -183,7 +183,9 @@ class YoloDetector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         w = WIDTH
-        self.stem = nn.Sequential(conv(3, w, 3, 2), conv(w, 2 * w, 3, 2), C2f(2 * w, 2 * w, 1, True))
+        self.stem = nn.Sequential(
+            conv(3, w, 3, 2), conv(w, 2 * w, 3, 2), C2f(2 * w, 2 * w, 1, True)
+        )
         self.p3 = nn.Sequential(conv(2 * w, 4 * w, 3, 2), C2f(4 * w, 4 * w, 2, True))
         self.p4 = nn.Sequential(conv(4 * w, 8 * w, 3, 2), C2f(8 * w, 8 * w, 1, True), Sppf(8 * w))
         self.up = C2f(12 * w, 4 * w, 1, False)
@@ -309,12 +311,18 @@ class SuperResolution(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 32, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 32, 3, padding=1))
+            nn.Sequential(
+                nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 32, 3, padding=1)
+            )
             for _ in range(3)
         )
         self.gates = nn.ModuleList(
             nn.Sequential(
-                nn.AdaptiveAvgPool2d(1), nn.Conv2d(32, 8, 1), nn.ReLU(), nn.Conv2d(8, 32, 1), nn.Sigmoid()
+                nn.AdaptiveAvgPool2d(1),
+                nn.Conv2d(32, 8, 1),
+                nn.ReLU(),
+                nn.Conv2d(8, 32, 1),
+                nn.Sigmoid(),
             )
             for _ in range(3)
         )
@@ -466,7 +474,11 @@ class VariationalAutoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, 16, 4, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(), nn.Flatten()
+            nn.Conv2d(3, 16, 4, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 4, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
         )
         self.mean, self.log_variance = nn.Linear(2048, 24), nn.Linear(2048, 24)
         self.enter = nn.Linear(24, 2048)

@@ -176,11 +176,11 @@ class Shuffle(nn.Layer):
         return self.head(shuffled(paddle.concat([kept, x], axis=1), 2))
 
 
-def normed_cnn() -> nn.Layer:
-    """GroupNorm, InstanceNorm, PReLU, LayerNorm over an image, PixelShuffle."""
+def activations_cnn() -> nn.Layer:
+    """PReLU, ELU, GELU and PixelShuffle; paddle2onnx exports GroupNorm and InstanceNorm wrong."""
     return nn.Sequential(
-        nn.Conv2D(3, 24, 3, padding=1), nn.GroupNorm(4, 24), nn.PReLU(24),
-        nn.Conv2D(24, 32, 3, padding=1, dilation=1), nn.InstanceNorm2D(32), nn.ReLU(),
+        nn.Conv2D(3, 24, 3, padding=1), nn.PReLU(24),
+        nn.Conv2D(24, 32, 3, padding=1, dilation=1), nn.ELU(),
         nn.Conv2D(32, 32, 3, padding=1), nn.PixelShuffle(2), nn.Conv2D(8, 16, 3), nn.GELU(),
         image_head(16),
     )  # fmt: skip
@@ -287,7 +287,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
     "unet": (UNet, IMAGE),
     "flatten_cnn": (flatten_cnn, IMAGE),
     "shuffle": (Shuffle, IMAGE),
-    "normed_cnn": (normed_cnn, IMAGE),
+    "activations_cnn": (activations_cnn, IMAGE),
     "mlp": (mlp, (WIDTH,)),
     "lstm": (partial(Recurrent, nn.LSTM, False, True), SERIES),
     "bidirectional_lstm": (partial(Recurrent, nn.LSTM, True, False), SERIES),

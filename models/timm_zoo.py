@@ -2,9 +2,10 @@
 
     python models/timm_zoo.py OUT
 
-writes OUT/NAME.onnx with the legacy exporter, and for every third family OUT/NAME.dynamo.onnx and
-OUT/NAME.batch.onnx (the legacy exporter again, the batch axis left open). The families are timm's own
-modules. Needs torch, torchvision and timm; weights are random and nothing is downloaded.
+writes OUT/NAME.onnx with the legacy exporter (or OUT/NAME.dynamo.onnx where that fails), and for
+every third small family OUT/NAME.dynamo.onnx and OUT/NAME.batch.onnx, the legacy exporter again
+with the batch axis left open. The families are timm's own modules. Needs torch, torchvision and
+timm; weights are random and nothing is downloaded.
 """
 
 import json

@@ -1,8 +1,9 @@
-"""Make torchvision importable, and its detectors traceable, where its compiled operators do not load.
+"""Make torchvision importable, and its detectors traceable, without its compiled operators.
 
 A torchvision wheel built for another torch variant stops at its first missing operator. Importing
-this module declares ``nms`` and ``roi_align`` and computes them in plain torch, so that an exporter,
-which writes NonMaxSuppression and RoiAlign, can trace them. With a matching wheel it does nothing.
+this module declares ``nms`` and ``roi_align`` and computes them in plain torch, so that an
+exporter, which writes NonMaxSuppression and RoiAlign, can trace them. With a matching wheel, and
+without torchvision, it does nothing.
 
 Import it before torchvision, timm or transformers.
 """
@@ -56,6 +57,15 @@ def roi_align(
     return pooled
 
 
+def there_are_operators() -> bool:
+    """Answer torchvision's question; scripted by it, so a function with a name."""
+    return True
+
+
+def operators_are_there() -> None:
+    """Raise nothing where torchvision asks for its operators."""
+
+
 def declare() -> None:
     """Give torch the operators that torchvision could not load."""
     for declaration in DECLARATIONS:
@@ -65,8 +75,8 @@ def declare() -> None:
     import_module("torchvision")  # whole, before its answer to "are there operators" changes
     for name in ("torchvision.extension", "torchvision.ops.boxes", "torchvision.ops.roi_align"):
         module: Any = import_module(name)
-        module._assert_has_ops = lambda: None
-        module._has_ops = lambda: True
+        module._assert_has_ops = operators_are_there
+        module._has_ops = there_are_operators
     registration: Any = import_module("torchvision.ops._register_onnx_ops")
     registration._register_custom_op()
 

@@ -3,10 +3,10 @@
     python models/torchvision_zoo.py OUT --model resnet18 --exporter legacy
     python models/torchvision_zoo.py OUT --more
 
-The first form writes OUT/legacy/resnet18.onnx; without ``--model`` it takes 15 classifiers and both
-exporters. ``--more`` writes OUT/NAME.onnx for one member of every other family: classification,
-segmentation, detection, optical flow and video, with dynamo where the legacy exporter fails. Weights
-are drawn from a fixed seed; nothing is downloaded.
+The first form writes OUT/legacy/resnet18.onnx; without ``--model`` it takes 15 classifiers and
+both exporters. ``--more`` writes OUT/NAME.onnx for one member of every other family:
+classification, segmentation, detection, optical flow and video, with dynamo where the legacy
+exporter fails. Weights are drawn from a fixed seed; nothing is downloaded.
 """
 
 import warnings
@@ -95,7 +95,7 @@ REGION_OPTIONS: dict[str, object] = {
 IMAGE_SIZE = 224
 SIZES = {"alexnet": 224, "vgg16_bn": 224, "inception_v3": 128, "maxvit_t": 224, "swin_v2_t": 256}
 SMALL = 64
-DETECTION_SIZE = 128
+DETECTION_SIZE = 160
 FRAMES = 16
 TRAINED_SPREAD = 0.5
 """Log-normal spread of lane norms under --pretend-trained; a wide guess, not a measurement."""
@@ -188,7 +188,7 @@ def inputs(name: str, generator: torch.Generator) -> dict[str, Tensor]:
         return {"image": image_noise(1, DETECTION_SIZE, generator)}
     if name in VIDEO:
         # The multiscale transformers carry position tables of a fixed size.
-        size = IMAGE_SIZE if name.startswith("mvit") else SMALL
+        size = IMAGE_SIZE if name.startswith(("mvit", "s3d")) else SMALL
         frames = image_noise(FRAMES, size, generator)
         return {"video": frames.transpose(0, 1)[None].contiguous()}
     return {"input": image_noise(1, SIZES.get(name, SMALL), generator)}

@@ -11,7 +11,7 @@ torchvision.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +273,10 @@ MODELS: dict[str, Small] = {
         "convbert", "ConvBertForSequenceClassification", {**TEXT, "embedding_size": 64}, tokens
     ),
     "squeezebert": Small(
-        "squeezebert", "SqueezeBertForSequenceClassification", {**TEXT, "embedding_size": 128}, tokens
+        "squeezebert",
+        "SqueezeBertForSequenceClassification",
+        {**TEXT, "embedding_size": 128},
+        tokens,
     ),
     "mobilebert": Small(
         "mobilebert",
@@ -591,7 +594,12 @@ MODELS: dict[str, Small] = {
     "efficientnet": vision(
         "efficientnet",
         "EfficientNetForImageClassification",
-        {"image_size": IMAGE, "width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 640},
+        {
+            "image_size": IMAGE,
+            "width_coefficient": 0.5,
+            "depth_coefficient": 0.5,
+            "hidden_dim": 640,
+        },
     ),
     "levit": vision(
         "levit",
@@ -634,7 +642,9 @@ MODELS: dict[str, Small] = {
         },
     ),
     "mobilevitv2": vision(
-        "mobilevitv2", "MobileViTV2ForImageClassification", {"image_size": IMAGE, "width_multiplier": 0.5}
+        "mobilevitv2",
+        "MobileViTV2ForImageClassification",
+        {"image_size": IMAGE, "width_multiplier": 0.5},
     ),
     "hiera": vision(
         "hiera",
@@ -787,7 +797,11 @@ MODELS: dict[str, Small] = {
         },
     ),
     "owlvit": Small(
-        "owlvit", "OwlViTForObjectDetection", WIDE_TOWERS, pixels_and_tokens, ("logits", "pred_boxes")
+        "owlvit",
+        "OwlViTForObjectDetection",
+        WIDE_TOWERS,
+        pixels_and_tokens,
+        ("logits", "pred_boxes"),
     ),
     "blip": Small(
         "blip",
@@ -804,10 +818,15 @@ MODELS: dict[str, Small] = {
         },
         ("itm_score",),
     ),
-    "vilt": Small("vilt", "ViltForQuestionAnswering", {**TEXT, **VISION}, lambda g: {
-        **{k: v[:1] for k, v in tokens(g).items()},
-        **pixels(g),
-    }),
+    "vilt": Small(
+        "vilt",
+        "ViltForQuestionAnswering",
+        {**TEXT, **VISION},
+        lambda g: {
+            **{k: v[:1] for k, v in tokens(g).items()},
+            **pixels(g),
+        },
+    ),
     "sam_vision": Small(
         "sam_vision_model",
         "SamVisionModel",

@@ -297,7 +297,7 @@ def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | N
         return rule.couple(NodeOperands(state, node))
     except RefusalError as refusal:
         _refuse(state, node, str(refusal))
-    except (IndexError, ValueError, ZeroDivisionError) as failure:
+    except (IndexError, ValueError, TypeError, ArithmeticError) as failure:
         _refuse(state, node, f"its tensors do not fit its specification ({failure})")
     return None
 

@@ -219,7 +219,13 @@ def couple_rotary(operands: Operands) -> Coupling:
         side, pair = factor(space, lanes, [2, half])
     space.fix(side, "pairs are rotated")
     for position in tables:
-        equate(space, operands.axes(position)[-1], pair, "columns of a rotary table")
+        *rows, columns_axis = operands.axes(position)
+        equate(space, columns_axis, pair, "columns of a rotary table")
+        space.fix_all(rows, "rows of a rotary table")
+    for position in {1, 2, 3} - set(tables):
+        if operands.has(position):
+            space.fix_all(operands.axes(position), "positions")
+    space.fix_all(x[:-1] if len(x) == 3 else (x[0], *x[2:-1]), "tokens that are rotated")
 
     def resize(kept: Lanes) -> Resized:
         heads = node.integer("num_heads", 0)

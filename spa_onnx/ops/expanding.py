@@ -81,7 +81,7 @@ def couple_one_hot(operands: Operands) -> Coupling:
         depth = operands.sizes(1)[0]
     except RefusalError:
         depth = symbol(f"classes of {operands.node.outputs[0]}")
-    operands.space.fix_all(indices, "class numbers")
+    operands.space.fix_all((*indices, *operands.axes(2)), "class numbers")
     normal = tuple(map(operands.space.normal, indices))
     return Coupling(((*normal[:axis], operands.space.fixed(depth), *normal[axis:]),))
 

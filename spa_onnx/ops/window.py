@@ -52,6 +52,8 @@ class Window:
             return (size + (stride - 1)) // stride
         reach = (self.kernel[k] - 1) * self.dilations[k] + 1
         padded = size + self.pads[k] + self.pads[k + len(self.kernel)]
+        if isinstance(padded, int) and isinstance(reach, int) and padded < reach:
+            raise RefusalError(f"a window of {reach} on {padded} positions")
         if not self.ceil:
             return (padded - reach) // stride + 1
         length = (padded - reach + (stride - 1)) // stride + 1

@@ -172,5 +172,5 @@ def test_the_state_of_a_loop_is_cut_with_what_its_body_adds() -> None:
     model = g.model(g.conv(g.conv("looped", 6), 3))
     model.graph.value_info.append(declared(g, "looped"))
     assert widths(model) == [6, 8]
-    body_output = next(n for n in half(model).graph.node if n.op_type == "Loop").attribute[0].g.output[1]
-    assert [d.dim_value for d in body_output.type.tensor_type.shape.dim] == [1, 4, 6, 6]
+    body = node(half(model), "Loop").attribute[0].g
+    assert [d.dim_value for d in body.output[1].type.tensor_type.shape.dim] == [1, 4, 6, 6]

@@ -51,11 +51,12 @@ def test_quantised_weights_are_cut_as_weights() -> None:
     assert shape(small, "DequantizeLinear", 0) == (4, 3, 3, 3)
 
 
-def test_a_scale_for_every_block_ties_lanes_to_blocks() -> None:
+def test_a_scale_for_every_block_goes_with_the_whole_block() -> None:
     g = GraphBuilder(opset=21)
     values = g.constant(g.random.integers(-127, 127, (8, 6)).astype(np.int8))
     inputs = [values, g.constant(g.random.uniform(0.001, 0.01, (4, 6)))]
     weight = g.node("DequantizeLinear", inputs, axis=0, block_size=2)
     model = g.model(g.gemm(g.matmul(g.gemm(g.input("x", (2, 4)), 8), weight), 3))
-    assert widths(model) == []
-    assert "quantised in blocks" in reasons(model, values, 0)
+    assert widths(model) == [4, 6]
+    small = half(model)
+    assert [shape(small, "DequantizeLinear", k) for k in (0, 1)] == [(4, 3), (2, 3)]

@@ -2,8 +2,12 @@
 
 from tests.spa_onnx.ops.cases import (
     attention,
+    attention_forms,
     choosing,
+    classical,
+    contrib,
     elementwise,
+    integer_forms,
     layers,
     mixing,
     moving,
@@ -19,4 +23,8 @@ CASES: tuple[Case, ...] = (
     *choosing.CASES,
     *attention.CASES,
     *quantised.CASES,
+    *attention_forms.CASES,
+    *integer_forms.CASES,
+    *contrib.CASES,
+    *classical.CASES,
 )

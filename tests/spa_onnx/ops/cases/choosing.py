@@ -56,6 +56,32 @@ def _eye_like(g: GraphBuilder) -> str:
     return end(g, g.relu(g.add(g.matmul(x, square), x)))
 
 
+def _triangle(of_tokens: bool, **attributes: Any) -> Build:
+    def build(g: GraphBuilder) -> str:
+        x = tokens(g) if of_tokens else image(g)
+        return end(g, g.relu(g.node("Trilu", [x, g.constant(np.array(1))], **attributes)))
+
+    return build
+
+
+def _one_hot(axis: int) -> Build:
+    """An embedding written as a product."""
+
+    def build(g: GraphBuilder) -> str:
+        ids = g.input("ids", (2, 5), np.int64)
+        inputs = [ids, g.constant(np.array([20])), g.constant([0.0, 1.0])]
+        y = g.node("OneHot", inputs, axis=axis)
+        return end(g, g.relu(g.linear(g.transpose(y, 0, 2, 1) if axis == 1 else y, 8)))
+
+    return build
+
+
+def _one_hot_of_lanes(g: GraphBuilder) -> str:
+    x = rows(g)
+    best = g.node("ArgMax", [x], axis=1, keepdims=0)
+    return end(g, g.mul(x, g.node("OneHot", [best, g.constant([8]), g.constant([0.1, 1.0])])))
+
+
 def _range(g: GraphBuilder) -> str:
     x = g.linear(g.input("x", ("N", "T", 4)), 8)
     length = g.gather(g.node("Shape", [x]), 1, axis=0)
@@ -148,6 +174,12 @@ CASES = (
     *forms("ConstantOfShape", "channels", (9, 20, NEWEST), _constant_of_shape),
     *forms("ConstantOfShape", "as another", (9, NEWEST), _constant_of_its_shape),
     *forms("EyeLike", "matrix", (9, NEWEST), _eye_like, cut=False),
+    *forms("Trilu", "upper triangle of positions", (14, NEWEST), _triangle(False)),
+    *forms("Trilu", "lower triangle of positions", (14, NEWEST), _triangle(False, upper=0)),
+    *forms("Trilu", "lanes", (14, NEWEST), _triangle(True), cut=False),
+    *forms("OneHot", "last axis", (9, 11, NEWEST), _one_hot(-1)),
+    *forms("OneHot", "axis in the middle", (9, 11, NEWEST), _one_hot(1)),
+    *forms("OneHot", "lanes", (11, NEWEST), _one_hot_of_lanes, cut=False),
     *forms("Range", "positions", (11, NEWEST), _range),
     *forms("Gather", "run", (7, NEWEST), _gather([2, 3, 4, 5, 6])),
     *forms("Gather", "from the back", (11, NEWEST), _gather([-12, -11, -2, -1], -3)),
@@ -166,13 +198,11 @@ CASES = (
     *forms("Gather", "last lane", (11, NEWEST), _gather_one(-1)),
     *forms("Gather", "as reshape", (7, NEWEST), _gather_as_reshape),
     *forms("Gather", "embedding", (7, 13, NEWEST), _embedding),
-    *forms("GatherElements", "positions", (11, NEWEST), _gather_elements, cut=False),
+    *forms("GatherElements", "positions", (11, NEWEST), _gather_elements),
     *forms("GatherND", "positions", (11, NEWEST), _gather_nd),
     *forms("GatherND", "in every batch", (12, NEWEST), _gather_nd_batch),
-    *forms("Scatter", "positions", (9,), _scatter("Scatter"), cut=False),
-    *forms(
-        "ScatterElements", "positions", (11, 18, NEWEST), _scatter("ScatterElements"), cut=False
-    ),
+    *forms("Scatter", "positions", (9,), _scatter("Scatter")),
+    *forms("ScatterElements", "positions", (11, 18, NEWEST), _scatter("ScatterElements")),
     *forms("ScatterND", "positions", (11, 18, NEWEST), _scatter_nd),
     *forms("GridSample", "positions", (16, 20, NEWEST), _grid_sample),
     *forms("RoiAlign", "regions", (10, 16, 21), _roi_align),

@@ -108,6 +108,11 @@ def _mean_variance(axes: list[int]) -> Build:
     return build
 
 
+def _reverse_default(g: GraphBuilder) -> str:
+    x = g.transpose(tokens(g), 1, 0, 2)
+    return end(g, g.relu(g.node("ReverseSequence", [x, g.constant([4, 3])])))
+
+
 # -- normalisations --------------------------------------------------------------------------------
 
 
@@ -252,12 +257,14 @@ CASES = (
     *forms("TopK", "channels", (11,), _top_k(1), cut=False),
     *forms("CumSum", "positions", (11, NEWEST), _cumsum(2)),
     *forms("CumSum", "channels", (11, 14), _cumsum(-3), cut=False),
+    *forms("ReverseSequence", "first axis", (10, NEWEST), _reverse_default),
     *forms("Hardmax", "channels", (7, 13), _softmax("Hardmax", 1), cut=False),
     *forms("Hardmax", "last axis", (7, 13, NEWEST), _softmax("Hardmax", 3)),
     *forms("ReverseSequence", "steps", (10, NEWEST), _reverse),
     *forms("Trilu", "positions", (14, NEWEST), _trilu),
     *forms("OneHot", "of numbers", (9, 11, NEWEST), _one_hot),
     *forms("MeanVarianceNormalization", "every channel", (9, NEWEST), _mean_variance([0, 2, 3])),
+    *forms("MeanVarianceNormalization", "positions from the back", (9,), _mean_variance([-1, -2])),
     *forms("MeanVarianceNormalization", "over channels", (13,), _mean_variance([1, 2, 3])),
     *forms("BatchNormalization", "inference", (7, 9, 14, 15, NEWEST), _batch_norm()),
     *forms("BatchNormalization", "spatial", (7,), _batch_norm(spatial=1)),
