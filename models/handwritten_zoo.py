@@ -770,7 +770,10 @@ def qdq_cnn() -> onnx.ModelProto:
 
 
 def runtime_optimised(make: Callable[[], onnx.ModelProto], level: str = "EXTENDED") -> Exported:
-    """Save what onnxruntime's own graph optimiser makes of a model."""
+    """Save what onnxruntime's own graph optimiser makes of a model.
+
+    Level ALL would write layouts of the machine at hand.
+    """
 
     def change(before: Path, after: Path) -> None:
         options = ort.SessionOptions()
@@ -1433,7 +1436,6 @@ SAMPLES: dict[str, tuple[Callable[[], Exported], Expect]] = {
     "matmul_four_bits_qdq": (partial(four_bits, "QDQ"), 0.72),
     "quantised_attention": (quantised_attention, 0.73),
     "optimised_cnn": (partial(runtime_optimised, small_cnn), 0.71),
-    "optimised_cnn_all": (
         partial(runtime_optimised, small_cnn, "ALL"),
         "com.microsoft.nchwc::Conv",
     ),

@@ -68,7 +68,8 @@ def couple_attention(operands: Operands) -> Coupling:
 
     def resize(kept: Lanes) -> Resized:
         lengths = [_number(kept.length(part)) for part in parts]
-        named = {} if len(set(lengths)) == 1 else {"qkv_hidden_sizes": lengths}
+        given = bool(node.ints("qkv_hidden_sizes"))
+        named = {"qkv_hidden_sizes": lengths} if given or len(set(lengths)) > 1 else {}
         if kept.length(space.normal(width)) != size_of(width):
             named["scale"] = _scale(operands, width)  # type: ignore[assignment]
         return Resized({"num_heads": _number(kept.length(head)), **named})

@@ -8,7 +8,7 @@ maximum must not see them. Weights stay shared with the original file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from spa_onnx.analyse.dims import Analysis
 from spa_onnx.graph.node import Node, Scope
 from spa_onnx.graph.shapes import infer
 from spa_onnx.graph.tensors import all_graphs
+from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Mixed, Neutral
 from spa_onnx.plan.lanes import KeptLanes
 
@@ -31,6 +32,9 @@ FILL = {np.dtype(np.float16): 3e4}
 """Stand-in for infinity by type: large enough to vanish, small enough to stay finite."""
 
 DEFAULT_FILL = 1e30
+
+SKIP_EPSILON = 1e-12
+"""Default epsilon of ONNX Runtime's SkipLayerNormalization."""
 
 JITTER = 4.0
 """Units in the last place by which lanes are moved to measure rounding; sums reorder as much."""
@@ -57,7 +61,7 @@ def masked_reference(
                 continue
             mask = lanes.tensor_mask(axes, mixed.axes)
             typed = mixed.input if mixed.zero_point is None else mixed.zero_point
-            dtype = _dtype(types.get(node.inputs[typed], onnx.TensorProto.FLOAT))
+            dtype = _dtype(_element(state.graph, types, node.inputs[typed]))
             target = places[node.scope][1][node.index]
             writers[node.scope].mask(node, target, mixed, mask, dtype)
     for scope, (inner, _) in places.items():
@@ -93,6 +97,13 @@ def _places(graph: Any, scope: Scope) -> Iterator[tuple[Scope, tuple[Any, list[A
         for name, value in node.attrs.items():
             if isinstance(value, gs.Graph):
                 yield from _places(value, (*scope, (index, name)))
+
+
+def _element(graph: Graph, types: Mapping[str, int], name: str) -> int:
+    """Return a tensor's element type, float where nothing tells."""
+    if name in graph.tensors:
+        return graph.tensors[name].data_type
+    return types.get(name, onnx.TensorProto.FLOAT)
 
 
 def _dtype(element: int) -> np.dtype[Any]:
@@ -270,7 +281,7 @@ class _Writer:
         total = self.op("Add", [x, skip])
         if added and added[0].name:
             total = self.op("Add", [total, added[0]])
-        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        epsilon = float(node.attributes.get("epsilon", SKIP_EPSILON))
         y, *statistics = self._standardised(total, mask, mixed.axes, centred, epsilon, dtype)
         extra = [*statistics[:1], *statistics[-1:], total]
         self._finish(target, y, scale, bias, extra)

@@ -141,7 +141,7 @@ def _update_shapes(analysis: Analysis, lanes: KeptLanes, graph: onnx.GraphProto)
     state = analysis.propagation
     for entry in (*graph.value_info, *graph.input, *graph.output):
         axes = state.axes_of(entry.name) if entry.name in state.axes else None
-        if axes is None or not lanes.is_sliced(axes):
+        if axes is None or not lanes.is_sliced(axes) or not entry.type.tensor_type.elem_type:
             continue
         shape = entry.type.tensor_type.shape
         if len(shape.dim) != len(axes):
