@@ -1,8 +1,8 @@
 """Export many models, each in a process of its own: what the zoo scripts share.
 
-A script gives the names it knows and a function from a job to a ``Subject``. A time-out, a crash or
-an exporter's complaint ends one job and is a row of the table; what a run finished is skipped by the
-next, and so are failures unless they are asked for again.
+A script gives the names it knows and a function from a job to a ``Subject``. A time-out, a crash
+or an exporter's complaint ends one job and is a row of the table; what a run finished is skipped
+by the next, and so are failures unless they are asked for again.
 """
 
 import contextlib
@@ -275,7 +275,7 @@ def run(job: Job, build: Build, limit: float) -> Export:
 
 
 def finished(folder: Path) -> dict[str, Export]:
-    """Return the outcomes that earlier runs left in ``folder``, by file name; the last one counts."""
+    """Return the outcomes that earlier runs left in ``folder``, by file name; the last counts."""
     log = folder / LOG
     if not log.exists():
         return {}

@@ -235,7 +235,7 @@ class TwoTower(nn.Module):
 
 
 class Dlrm(nn.Module):
-    """Dense features and tables meet in pairwise products. Source: Naumov et al., arXiv 1906.00091."""
+    """Dense features and tables meet in pairs. Source: Naumov et al., arXiv 1906.00091."""
 
     def __init__(self) -> None:
         super().__init__()

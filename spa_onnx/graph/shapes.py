@@ -23,6 +23,10 @@ _latest: list[tuple[onnx.ModelProto, Inferred]] = []
 """The last model asked for: inference is dear, and every stage asks for the same model."""
 
 
+FLOAT_RESULTS = frozenset({"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention"})
+"""Operators that ONNX does not know, and whose results are no integers although operands are."""
+
+
 def infer(model: onnx.ModelProto) -> Inferred:
     """Return shapes and element types; the model must be a skeleton, for inference copies it."""
     if not _latest or _latest[0][0] is not model:
@@ -47,7 +51,11 @@ def _infer(model: onnx.ModelProto) -> Inferred:
             )
     for node in model.graph.node:  # inference has gaps; most operators keep their input's type
         for name in node.output:
-            if name not in found.types and node.input and node.input[0] in found.types:
+            if name in found.types or not node.input:
+                continue
+            if node.op_type in FLOAT_RESULTS:
+                found.types[name] = onnx.TensorProto.FLOAT
+            elif node.input[0] in found.types:
                 found.types[name] = found.types[node.input[0]]
     return found
 

@@ -70,11 +70,12 @@ def test_matrices_have_one_row_for_every_unit() -> None:
             assert matrix.shape[0] == weights.units
 
 
-def test_integer_weights_are_not_scored() -> None:
+def test_quantised_weights_are_scored_by_their_numbers() -> None:
+    """A lane of large integers is worth more than one of small ones."""
     g = GraphBuilder(opset=13)
-    values = g.constant(g.random.integers(-127, 127, (8, 3, 3, 3)).astype(np.int8))
-    weight = g.node("DequantizeLinear", [values, g.constant(0.01)])
+    values = np.arange(1, 9, dtype=np.int8).reshape(8, 1, 1, 1) * np.ones((1, 3, 3, 3), np.int8)
+    weight = g.node("DequantizeLinear", [g.constant(values), g.constant(0.01)])
     x = g.node("Conv", [g.input("x", (1, 3, 6, 6)), weight])
     analysis = spa_onnx.analyze(g.model(g.conv(x, 3)))
     total = WeightReader(analysis).weights(analysis.dims[0]).total(np.abs, "produces")
-    assert total.tolist() == [0.0] * 8
+    np.testing.assert_allclose(total / total[0], np.arange(1, 9))

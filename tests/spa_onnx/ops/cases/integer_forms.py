@@ -276,7 +276,7 @@ CASES = (
             ("MatMulNBits", "scales in two axes", _n_bits(flat=False), True),
             ("MatMulNBits", "bias", _n_bits(bias=True), True),
             ("MatMulNBits", "zero points of two blocks", _n_bits(zero_points=True), False),
-            ("MatMulNBits", "zero points in two axes", _n_bits(zero_points=True, flat=False), False),
+            ("MatMulNBits", "zero points in two axes", _n_bits(4, True, flat=False), False),
             ("MatMulNBits", "eight bits", _n_bits(8, zero_points=True), True),
             ("QLinearAdd", "vector for every channel", _pair("QLinearAdd", True), True),
             ("QLinearAdd", "results of layers", _pair("QLinearAdd", False), True),

@@ -165,7 +165,7 @@ def _n_bits(zero_points: bool, width: int = 64) -> Build:
     return build
 
 
-# -- features ---------------------------------------------------------------------------------------
+# -- features ------------------------------------------------------------------------------------
 
 
 def _features(op: str, **attributes: Any) -> Build:
