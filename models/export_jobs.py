@@ -89,7 +89,7 @@ class Export:
         megabytes: size on disk with external data.
         nodes: nodes of the main graph.
         difference: to torch, the largest relative to the largest output; not a number where the
-            shapes differ, as those of detections may.
+            shapes differ, as those of detections may, and where every output is empty.
         seconds: wall time.
     """
 
@@ -219,17 +219,19 @@ def difference_to_torch(path: Path, model: nn.Module, subject: Subject) -> float
     wanted = {entry.name for entry in session.get_inputs()}
     feeds = {k: v.numpy() for k, v in subject.inputs.items() if k in wanted}
     got = [np.asarray(array) for array in session.run(None, feeds)]
-    if not any(np.isfinite(array).any() for array in got if array.size):
+    filled = [array for array in got if array.size]  # a detector may find nothing
+    if filled and not any(np.isfinite(array).any() for array in filled):
         raise NoFiniteOutputError(f"{path.name}: no output of {len(got)} is finite")
     with torch.no_grad():
         expected = [tensor.detach().numpy() for tensor in model(*subject.inputs.values())]
     if [array.shape for array in got] != [array.shape for array in expected]:
         return float("nan")
-    return max(
+    differences = (
         float(np.abs(a - b).max() / (np.abs(b).max() + 1e-30))
         for a, b in zip(got, expected, strict=True)
         if a.size and a.dtype.kind == "f"
     )
+    return max(differences, default=float("nan"))
 
 
 def work(job: Job, build: Build, answer: Connection) -> None:

@@ -174,10 +174,15 @@ def wrapped(name: str, model: nn.Module) -> nn.Module:
         return LastFlow(model)
     if name not in DETECTION:
         return model
-    size = DETECTION_SIZE
+    size = detection_size(name)
     transform = model.transform
     transform.min_size, transform.max_size, transform.fixed_size = (size,), size, (size, size)
     return Detector(model)
+
+
+def detection_size(name: str) -> int:
+    """Return the image size of a detector; the first SSD shrinks its maps to one pixel at 300."""
+    return 300 if name.startswith("ssd300") else DETECTION_SIZE
 
 
 def inputs(name: str, generator: torch.Generator) -> dict[str, Tensor]:
@@ -185,7 +190,7 @@ def inputs(name: str, generator: torch.Generator) -> dict[str, Tensor]:
     if name in FLOW:
         return {key: image_noise(1, 128, generator) for key in ("first", "second")}
     if name in DETECTION:
-        return {"image": image_noise(1, DETECTION_SIZE, generator)}
+        return {"image": image_noise(1, detection_size(name), generator)}
     if name in VIDEO:
         # The multiscale transformers carry position tables of a fixed size.
         size = IMAGE_SIZE if name.startswith(("mvit", "s3d")) else SMALL
