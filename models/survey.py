@@ -38,7 +38,7 @@ print(json.dumps({
 def survey(
     path: Path, ratio: float, importance: str, verify: bool, output: Path, limit: float
 ) -> dict[str, object]:
-    """Prune one model in a fresh process; return its figures, or what went wrong under ``error``."""
+    """Prune one model in a fresh process; return its figures, or an ``error``."""
     arguments = json.dumps([str(path), ratio, importance, verify, str(output)])
     try:
         done = subprocess.run(
@@ -67,11 +67,10 @@ def row(path: Path, result: dict[str, object]) -> str:
     compiler = sum(stages.get(s, 0.0) for s in ("load", "analyse", "rewrite", "write"))
     proof = "not run" if result["difference"] is None else f"{result['difference']:.1e}"
     power = "" if result["power"] is None else f"{result['power']:.2f}"
-    memory = result["rss"] / path.stat().st_size  # type: ignore[operator]
-    return (
-        f"| {name} | {100 * result['removed']:.1f} | {100 * result['operations']:.1f} | {proof} | {power} "  # type: ignore[operator]
-        f"| {compiler:.2f} | {stages.get('verify', 0.0):.2f} | {memory:.1f} |"
-    )
+    memory = float(str(result["rss"])) / path.stat().st_size
+    shares = [f"{100 * float(str(result[key])):.1f}" for key in ("removed", "operations")]
+    seconds = [f"{compiler:.2f}", f"{stages.get('verify', 0.0):.2f}", f"{memory:.1f}"]
+    return f"| {' | '.join([name, *shares, proof, power, *seconds])} |"
 
 
 @click.command()
@@ -101,8 +100,9 @@ def main(
     """Print a markdown table of MODELS pruned at one ratio."""
     click.echo(
         "| model | parameters removed % | operations removed % | largest difference | power "
-        "| load+analyse+rewrite+write s | proof s | peak memory / file |\n|---|---|---|---|---|---|---|---|"
+        "| load+analyse+rewrite+write s | proof s | peak memory / file |"
     )
+    click.echo("|---" * 8 + "|")
     removed: list[float] = []
     for path in models:
         result = survey(
@@ -113,8 +113,8 @@ def main(
             removed.append(100 * float(str(result["removed"])))
     if removed:
         click.echo(
-            f"\n{len(removed)} of {len(models)} pruned; parameters removed: median {median(removed):.1f} %, "
-            f"least {min(removed):.1f} %."
+            f"\n{len(removed)} of {len(models)} pruned; "
+            f"parameters removed: median {median(removed):.1f} %, least {min(removed):.1f} %."
         )
 
 

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import onnx
 
-from spa_onnx.algebra.expression import Axes, sizes_of
-from spa_onnx.algebra.size import symbol
+from spa_onnx.algebra.expression import Axes, size_of, sizes_of
+from spa_onnx.algebra.size import Size, symbol
 from spa_onnx.algebra.space import Space
 from spa_onnx.algebra.unify import equate
 from spa_onnx.graph.node import BodyEntry, Node
@@ -129,10 +129,20 @@ def _stacked(state: Walk, node: Node, position: int, axes: Axes | None, name: st
     """Return the axes of results that are stacked run by run."""
     if axes is None:
         return None
-    runs = state.space.fixed(symbol(f"runs of {name}"))
+    runs = state.space.fixed(_runs(state, node, name))
     where = node.ints("scan_output_axes")
     at = where[position] % (len(axes) + 1) if position < len(where) else 0
     return (*axes[:at], runs, *axes[at:])
+
+
+def _runs(state: Walk, node: Node, name: str) -> Size:
+    """Return how often a body runs: along the scanned axis, or a trip count that is known."""
+    if node.op == "Scan":
+        states = _scan_states(node)
+        axes = state.axes_of(node.inputs[states]) if states < len(node.inputs) else None
+        if axes is not None:
+            return size_of(axes[_scanned_axis(node, 0) % len(axes)])
+    return symbol(f"runs of {name}")
 
 
 def _fix_body(state: Walk, body: onnx.GraphProto) -> None:

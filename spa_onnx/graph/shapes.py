@@ -9,6 +9,7 @@ import onnx
 import onnx.shape_inference
 
 from spa_onnx.algebra.size import Size, symbol
+from spa_onnx.graph.tensors import all_graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ FLOAT_RESULTS = frozenset({"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAt
 """Operators that ONNX does not know, and whose results are no integers although operands are."""
 
 
+def _result_type(node: onnx.NodeProto, types: dict[str, int]) -> int:
+    floats = node.op_type in FLOAT_RESULTS or (node.op_type == "QGemm" and len(node.input) < 8)
+    if floats or not node.input:
+        return int(onnx.TensorProto.FLOAT)
+    return types.get(node.input[0], int(onnx.TensorProto.FLOAT))
+
+
 def infer(model: onnx.ModelProto) -> Inferred:
     """Return shapes and element types; the model must be a skeleton, for inference copies it."""
     if not _latest or _latest[0][0] is not model:
@@ -37,26 +45,20 @@ def infer(model: onnx.ModelProto) -> Inferred:
 def _infer(model: onnx.ModelProto) -> Inferred:
     with suppress(onnx.shape_inference.InferenceError, ValueError):  # declared shapes remain
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    found = Inferred({}, {t.name: t.data_type for t in model.graph.initializer})
-    for entry in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        tensor = entry.type.tensor_type
-        if tensor.elem_type:
-            found.types[entry.name] = tensor.elem_type
-        if tensor.HasField("shape"):
-            found.shapes[entry.name] = tuple(
-                d.dim_value
-                if d.HasField("dim_value")
-                else symbol(d.dim_param or f"{entry.name}:{k}")
-                for k, d in enumerate(tensor.shape.dim)
-            )
-    for node in model.graph.node:  # inference has gaps; most operators keep their input's type
-        for name in node.output:
-            if name in found.types or not node.input:
-                continue
-            if node.op_type in FLOAT_RESULTS:
-                found.types[name] = onnx.TensorProto.FLOAT
-            elif node.input[0] in found.types:
-                found.types[name] = found.types[node.input[0]]
+    found = Inferred({}, {})
+    for graph in all_graphs(model.graph):
+        found.types.update((t.name, t.data_type) for t in graph.initializer)
+        for entry in (*graph.value_info, *graph.input, *graph.output):
+            tensor = entry.type.tensor_type
+            if tensor.elem_type:
+                found.types[entry.name] = tensor.elem_type
+            if tensor.HasField("shape") and graph is model.graph:
+                found.shapes[entry.name] = declared_shape(entry)
+    for graph in all_graphs(model.graph):
+        for node in graph.node:  # inference has gaps; most operators keep their input's type
+            for name in node.output:
+                if name not in found.types:
+                    found.types[name] = _result_type(node, found.types)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from spa_onnx.errors import GraphError, ModelFileError
-from spa_onnx.graph.tensors import all_tensors
+from spa_onnx.graph.tensors import all_graphs, all_tensors
 from spa_onnx.load.source import FileSource, MemorySource, Scanned, Source
 from spa_onnx.load.store import WeightStore, is_external
 from spa_onnx.load.wire import WireError, strip_payloads
@@ -104,6 +105,26 @@ def _parse(data: Source, label: str, location: str) -> onnx.ModelProto:
     return skeleton
 
 
+def _check_equations(model: onnx.ModelProto) -> None:
+    """Refuse Einsum equations with characters that onnx's own shape inference never ends on.
+
+    Raises:
+        GraphError: names the node.
+    """
+    for graph in all_graphs(model.graph):
+        for node in graph.node:
+            if node.op_type != "Einsum":
+                continue
+            for attribute in node.attribute:
+                if attribute.name == "equation" and not EQUATION.fullmatch(attribute.s):
+                    label = f"Einsum '{node.name or next(iter(node.output), '')}'"
+                    problem = f"equation {attribute.s!r} is malformed"
+                    raise GraphError(label, problem, "Repair the model")
+
+
+EQUATION = re.compile(rb"[A-Za-z .,]*(->[A-Za-z .]*)?")
+
+
 def _finish(
     skeleton: onnx.ModelProto, weights: WeightStore, path: Path | None, location: str, size: int
 ) -> LoadedModel:
@@ -111,6 +132,7 @@ def _finish(
     if opset is not None and opset < MINIMUM_OPSET:
         remedy = "Convert it with onnx.version_converter or export it again"
         raise GraphError("model", f"opset {opset} is older than {MINIMUM_OPSET}", remedy)
+    _check_equations(skeleton)
     foreign: set[str] = set()
     for tensor in all_tensors(skeleton):
         if is_external(tensor):

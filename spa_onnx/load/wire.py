@@ -118,13 +118,15 @@ def _strip(data: Buffer, at: int, end: int, kind: str, location: str, depth: int
     if depth > MAX_DEPTH:
         raise WireError(f"messages nested deeper than {MAX_DEPTH}")
     pieces: list[bytes] = []
+    reference = b""
     copied = at
     children = CHILDREN.get(kind, {})
     for number, wire, start, begin, stop in fields(data, at, end):
         if wire != LENGTH_DELIMITED or stop - begin <= INLINE_LIMIT:
             continue
         if kind == "tensor" and number == RAW_DATA:
-            replacement = external_reference(location, begin, stop - begin)
+            replacement = b""  # the reference goes last, where it wins over an explicit location
+            reference = external_reference(location, begin, stop - begin)
         elif number in children:
             inner = _strip(data, begin, stop, children[number], location, depth + 1)
             replacement = delimited(number, b"".join(inner))
@@ -132,7 +134,7 @@ def _strip(data: Buffer, at: int, end: int, kind: str, location: str, depth: int
             continue
         pieces += [bytes(data[copied:start]), replacement]
         copied = stop
-    pieces.append(bytes(data[copied:end]))
+    pieces += [bytes(data[copied:end]), reference]
     return pieces
 
 

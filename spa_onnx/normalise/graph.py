@@ -12,10 +12,11 @@ from onnx import helper, numpy_helper
 
 from spa_onnx.errors import GraphError
 from spa_onnx.graph.node import STANDARD_DOMAINS, BodyEntry, Node, Scope
-from spa_onnx.graph.tensors import all_graphs, captured_names
+from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.names import make_names_unique
+from spa_onnx.normalise.order import sort_nodes
 
 
 @dataclass(slots=True)
@@ -86,10 +87,11 @@ def normalise(loaded: LoadedModel) -> Graph:
     """Return the model's graph in normal form.
 
     Raises:
-        GraphError: a name is missing or made twice, or nodes are not sorted.
+        GraphError: a name is missing or made twice, or nodes depend on each other in a circle.
     """
     model = onnx.ModelProto()
     model.CopyFrom(loaded.skeleton)
+    sort_nodes(model)
     make_names_unique(model.graph)
     tensors = {t.name: t for t in model.graph.initializer}
     captured = {name for proto in model.graph.node for name in _captured(proto)}
@@ -223,21 +225,13 @@ def _is_coincidence(tensor: onnx.TensorProto, weights: WeightStore) -> bool:
 
 
 def _check_order(graph: Graph) -> None:
-    for inner in all_graphs(graph.model.graph):
-        twice = [name for name, n in Counter(t.name for t in inner.initializer).items() if n > 1]
-        if twice:
-            problem = f"initializer {twice[0]!r} exists more than once"
-            raise GraphError("graph", problem, "Names must be unique; repair the graph")
     known = {v.name for v in graph.inputs} | set(graph.tensors)
     for node in graph.nodes:
         for name in node.inputs:
             if name and name not in known:
-                problem = f"input {name!r} is made by no earlier node, initializer or graph input"
-                raise GraphError(node.label, problem, "Sort or repair the graph, see onnx.checker")
+                problem = f"input {name!r} is made by no node, initializer or graph input"
+                raise GraphError(node.label, problem, "Repair the graph, see onnx.checker")
         for name in filter(None, node.outputs):
-            if name in known:
-                problem = f"output {name!r} exists already"
-                raise GraphError(node.label, problem, "Names must be unique; repair the graph")
             known.add(name)
     for name in graph.outputs:
         if name not in known:

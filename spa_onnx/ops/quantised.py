@@ -158,6 +158,12 @@ def couple_q_global_pool(operands: Operands) -> Coupling:
     return Coupling(((*x[:2], *pooled),))
 
 
+def couple_qattention(operands: Operands) -> Coupling:
+    """Couple as Attention; scales and zero points of the weight may be one a column."""
+    _scaled(operands, operands.axes(1)[-1], (4, 7))
+    return seen_as(couple_attention, (0, 1, 2, 5, 8), {0: 6, 1: 7})(operands)
+
+
 def couple_qlinear_softmax(operands: Operands) -> Coupling:
     """Fix the axis of the softmax: its integer form has no way to leave lanes out."""
     x = operands.axes(0)
@@ -181,7 +187,7 @@ RULES = (
     OpRule(MICROSOFT + "QLinearSigmoid", couple_first),
     OpRule(MICROSOFT + "QLinearLeakyRelu", couple_first),
     OpRule(MICROSOFT + "QLinearSoftmax", couple_qlinear_softmax),
-    OpRule(MICROSOFT + "QAttention", seen_as(couple_attention, (0, 1, 2, 5, 8), {0: 6, 1: 7})),
+    OpRule(MICROSOFT + "QAttention", couple_qattention),
     OpRule(MICROSOFT + "QLinearConcat", couple_qlinear_concat),
     OpRule(MICROSOFT + "QLinearGlobalAveragePool", couple_q_global_pool),
     OpRule(MICROSOFT + "MatMulNBits", couple_matmul_n_bits),

@@ -31,6 +31,10 @@ TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1, "float64": 1e-6}
 DEFAULT_TOLERANCE = 1e-4
 """Largest difference relative to a tensor's scale, by element type."""
 
+QUANTISING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"})
+QUANTISED_TOLERANCE = 2e-2
+"""A few steps of eight bits: a number beside the border of a step may be rounded either way."""
+
 TIES = frozenset({"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "Unique", "NonZero", "Hardmax"})
 FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 
@@ -134,6 +138,8 @@ def _compare(
         del session
     except RefusedError as refusal:
         raise PrunedModelRefusedError(str(refusal)) from refusal
+    quantised = any(node.op in QUANTISING for node in state.graph.nodes)
+    default = QUANTISED_TOLERANCE if quantised else DEFAULT_TOLERANCE
     found: list[Difference] = []
     noise: list[float] | None = None
     for k, (name, want, got, before) in enumerate(
@@ -143,7 +149,7 @@ def _compare(
         whole = before if axes is None else lanes.slice(before, axes)
         scale = max(magnitude(want), magnitude(whole))
         difference = Difference(name, distance(got, want, scale), distance(want, whole, scale))
-        tolerance = TOLERANCE.get(want.dtype.name, DEFAULT_TOLERANCE)
+        tolerance = TOLERANCE.get(want.dtype.name, default)
         if not difference.relative <= tolerance:
             if noise is None:
                 noise = _noise(original, analysis, lanes, names, trial, expected)

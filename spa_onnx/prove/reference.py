@@ -169,6 +169,9 @@ class _Writer:
     def _zeroed(self, x: Tensor, mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Tensor:
         if dtype.kind == "b":
             return self.op("And", [x, self.constant(mask)])
+        if dtype.kind in "iu" and dtype.itemsize < 4:  # integers that Mul does not know everywhere
+            zero = self.constant(np.array(0, dtype))
+            return self._chosen(x, mask, zero, dtype)
         factors = mask.astype(dtype)
         if self._jitter is not None and dtype.kind == "f":
             noise = self._jitter.uniform(-JITTER, JITTER, mask.shape) * np.finfo(dtype).eps
@@ -255,6 +258,8 @@ class _Writer:
         target.outputs.clear()
         target.inputs.clear()
         for made, other in zip(statistics, others, strict=False):
+            if not other.name:
+                continue
             self._become(self.op("Identity", [made]), other)
         self.replaced.add(id(target))
         self._become(y, result)

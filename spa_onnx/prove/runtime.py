@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,21 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from spa_onnx.graph.node import STANDARD_DOMAINS
-from spa_onnx.graph.tensors import all_graphs
-from spa_onnx.load.source import MemorySource
-from spa_onnx.load.store import WeightStore
+from spa_onnx.graph.tensors import all_graphs, all_tensors
+from spa_onnx.load.store import WeightStore, is_external
 
 Feeds = Mapping[str, NDArray[Any]]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 FATAL = 4
 """ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Which branch the Ifs with these results are made to take."""
+
+    taken: bool
+    results: frozenset[str]
 
 
 class RefusedError(Exception):
@@ -30,11 +38,11 @@ def open_session(
     model: onnx.ModelProto,
     weights: WeightStore,
     outputs: Iterable[str],
-    branch: bool | None = None,
+    branch: Branch | None = None,
 ) -> ort.InferenceSession:
     """Open a session of a skeleton that also returns the tensors ``outputs``.
 
-    ``branch`` makes every If take this branch, whatever its condition. Graph
+    ``branch`` makes Ifs take one of their branches, whatever their condition. Graph
     optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the proof is
     about the graph as written.
 
@@ -58,9 +66,7 @@ def open_session(
     if weights.folder is not None:
         options.add_session_config_entry(FOLDER_OPTION, str(weights.folder))
     else:
-        memory = {n: s.data for n, s in weights.sources.items() if isinstance(s, MemorySource)}
-        names, data = list(memory), [bytes(d) for d in memory.values()]
-        options.add_external_initializers_from_files_in_memory(names, data, [len(d) for d in data])
+        _inline(exposed, weights)
     try:
         return ort.InferenceSession(
             exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -88,15 +94,25 @@ def _seed(node: onnx.NodeProto, seed: int) -> None:
     node.attribute.extend([*kept, helper.make_attribute("seed", float(seed + 1))])
 
 
+def _inline(model: onnx.ModelProto, weights: WeightStore) -> None:
+    """Put weights of a model in memory back into it: bodies cannot read them from elsewhere."""
+    for tensor in all_tensors(model):
+        if is_external(tensor):
+            place = weights.place(tensor)
+            tensor.raw_data = b"".join(map(bytes, place.chunks()))
+            del tensor.external_data[:]
+            tensor.data_location = onnx.TensorProto.DEFAULT
+
+
 CONDITION = "spa_forced_condition"
 
 
-def _force(graph: onnx.GraphProto, branch: bool) -> None:
-    """Let every If of a model take one branch."""
-    graph.initializer.append(numpy_helper.from_array(np.array(branch), CONDITION))
+def _force(graph: onnx.GraphProto, branch: Branch) -> None:
+    """Let the Ifs of a model take one branch."""
+    graph.initializer.append(numpy_helper.from_array(np.array(branch.taken), CONDITION))
     for inner in all_graphs(graph):
         for node in inner.node:
-            if node.op_type == "If":
+            if node.op_type == "If" and node.output[0] in branch.results:
                 node.input[0] = CONDITION
 
 

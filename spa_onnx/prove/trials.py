@@ -13,7 +13,7 @@ from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.prove.feeds import make_feeds, symbol_choices
-from spa_onnx.prove.runtime import RefusedError, open_session, run
+from spa_onnx.prove.runtime import Branch, RefusedError, open_session, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Trial:
 
     symbols: Mapping[str, int]
     feeds: Mapping[str, NDArray[Any]]
-    branch: bool | None
+    branch: Branch | None
     tensors: Sequence[NDArray[Any]]
 
 
@@ -38,10 +38,15 @@ def run_original(
     input_shapes: Mapping[str, tuple[int, ...]],
 ) -> list[Trial]:
     """Run the original at the first sizes that it accepts, through every branch of its Ifs."""
-    has_branches = any(node.op == "If" for node in state.graph.nodes)
+    open_ifs = frozenset(
+        node.outputs[0]
+        for node in state.graph.nodes
+        if node.op == "If" and state.value_of(node.inputs[0]) is None
+    )
     trials: list[Trial] = []
     failure = ""
-    for branch in (True, False, None) if has_branches else (None,):
+    both = [Branch(taken, open_ifs) for taken in (True, False)] if open_ifs else []
+    for branch in (*both, None):
         if branch is None and trials:
             break  # both branches were run already
         try:
@@ -64,7 +69,7 @@ def _runs(
     names: Sequence[str],
     seed: int,
     input_shapes: Mapping[str, tuple[int, ...]],
-    branch: bool | None,
+    branch: Branch | None,
 ) -> tuple[list[Trial], str]:
     """Return runs at the first sizes that succeed, or what went wrong at the last one."""
     trials: list[Trial] = []
