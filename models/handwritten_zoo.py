@@ -1464,7 +1464,7 @@ SAMPLES: dict[str, tuple[Callable[[], Exported], Expect]] = {
     "sampling": (sampling, 0.71),
     "normalisations": (normalisations, 0.58),
     "ungated_branches": (ungated_branches, 0.72),
-    "scan_in_loop": (scan_in_loop, 0.64),
+    "scan_in_loop": (scan_in_loop, 0.58),
     "loop_with_condition": (loop_with_condition, 0.62),
     "gram_matrix": (gram_matrix, 0.69),
     "convolution_over_channels": (convolution_over_channels, 0.47),

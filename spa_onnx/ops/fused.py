@@ -35,8 +35,10 @@ class _Transposed(Selected):
         """Return the axes, transposed where the attribute says so."""
         axes = super().axes(position)
         side = "transA" if position == 0 else "transB"
-        swapped = self.node.integer(side, 0) and len(axes) > 1
-        return (*axes[:-2], axes[-1], axes[-2]) if swapped else axes
+        if not self.node.integer(side, 0) or len(axes) < 2:
+            return axes
+        *batch, rows, columns = axes
+        return (*batch, columns, rows)
 
 
 def couple_fused_matmul(operands: Operands) -> Coupling:

@@ -1,6 +1,7 @@
 """Control flow: what crosses the border of a body is cut on both sides of it, or not at all."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -266,7 +267,7 @@ def scanned(
     inputs: Sequence[str],
     graph: onnx.GraphProto,
     scans: int,
-    **attributes: list[int],
+    **attributes: Any,
 ) -> list[str]:
     outputs = [f"scan_{k}" for k in range(len(graph.output))]
     append(

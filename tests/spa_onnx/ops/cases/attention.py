@@ -118,7 +118,7 @@ def _fused_conv(added: bool) -> Build:
     def build(g: GraphBuilder) -> str:
         x = image(g)
         inputs = [x, g.weight(6, 8, 3, 3), g.bias(6), *([g.conv(x, 6)] if added else [])]
-        pads = {"kernel_shape": [3, 3], "pads": [1] * 4, "activation": "Relu"}
+        pads: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1] * 4, "activation": "Relu"}
         return end(g, shaped(g, contrib(g, "FusedConv", inputs, **pads), (2, 6, 6, 6)))
 
     return build

@@ -180,7 +180,11 @@ def _features(op: str, **attributes: Any) -> Build:
 def _labels(g: GraphBuilder) -> str:
     use(g, "ai.onnx.ml", 2)
     ids = g.input("ids", (2, 5), np.int64)
-    attributes = {"keys_int64s": [0, 1, 2], "values_int64s": [3, 4, 5], "default_int64": 6}
+    attributes: dict[str, Any] = {
+        "keys_int64s": [0, 1, 2],
+        "values_int64s": [3, 4, 5],
+        "default_int64": 6,
+    }
     y = g.node("LabelEncoder", [ids], domain="ai.onnx.ml", **attributes)
     return end(g, g.embedding(_as_bytes(g, y, (2, 5), np.int64), 20, 8))
 
