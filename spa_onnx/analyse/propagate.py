@@ -251,7 +251,7 @@ def _evaluate(state: Propagation, node: Node) -> bool:
         axes = state.axes_of(node.inputs[0])
         shape = None if axes is None else sizes_of(axes)
     value = evaluate(node, [state.value_of(n) if n else None for n in node.inputs], shape)
-    if value is None or (value.dtype.kind == "f" and value.size != 1):
+    if value is None or _may_be_weight(node, value):
         return False
     name = node.outputs[0]
     state.values[name] = value
@@ -267,6 +267,17 @@ def _evaluate(state: Propagation, node: Node) -> bool:
         if all(map(state.is_weight, filter(None, node.inputs))):
             state.weights.add(name)
     return True
+
+
+SHORT = 16
+"""Floats up to which a computed vector counts as shape arithmetic: scales and pads, not weights."""
+
+
+def _may_be_weight(node: Node, value: Value) -> bool:
+    """Say whether a known value could be a weight that the graph fills, which may be cut."""
+    if value.dtype.kind != "f" or value.size == 1:
+        return False
+    return value.size > SHORT or node.op in ("ConstantOfShape", "Expand")
 
 
 def _keep_data(state: Propagation, node: Node, size_inputs: frozenset[int]) -> None:

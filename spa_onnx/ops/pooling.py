@@ -14,11 +14,16 @@ def couple_pool(operands: Operands) -> Coupling:
     """Pass batch and channels; recompute the lengths of the pooled axes."""
     x = operands.axes(0)
     window = Window.of(operands.node, operands.node.ints("kernel_shape"))
-    operands.space.fix_all(x[2:], "positions under a pooling window")
+    for k, e in enumerate(x[2:]):
+        if not window.is_pointwise(k):
+            operands.space.fix(e, "positions under a pooling window")
     if len([name for name in operands.node.outputs if name]) > 1:
         operands.space.fix_all(x, "positions of maxima are counted through the whole tensor")
         x = tuple(map(operands.space.normal, x))
-    spatial = (operands.space.fixed(window.length(k, size_of(e))) for k, e in enumerate(x[2:]))
+    spatial = (
+        e if window.is_pointwise(k) else operands.space.fixed(window.length(k, size_of(e)))
+        for k, e in enumerate(x[2:])
+    )
     return Coupling(((*x[:2], *spatial),) * len(operands.node.outputs))
 
 

@@ -51,7 +51,10 @@ def couple_reduce(operands: Operands) -> Coupling:
         return Coupling((x,))
     keep = operands.node.integer("keepdims", 1)
     y = tuple(ONE if k in axes else e for k, e in enumerate(x) if k not in axes or keep)
-    return Coupling((y,), (Mixed(0, tuple(axes), REDUCTIONS[operands.node.op]),))
+    # a product and a sum are a contraction written out
+    consumed = tuple(x[k] for k in axes) if operands.node.op == "ReduceSum" else ()
+    mixed = Mixed(0, tuple(axes), REDUCTIONS[operands.node.op])
+    return Coupling((y,), (mixed,), consumed=consumed)
 
 
 def couple_softmax(operands: Operands) -> Coupling:
