@@ -218,10 +218,13 @@ NUMBERS = "biuf"
 
 def magnitude(x: NDArray[Any]) -> float:
     """Return the largest finite absolute value of a tensor."""
-    if x.dtype.kind not in NUMBERS and x.dtype.name != "bfloat16":
+    if not _is_number(x):
         return 1.0
-    wide = x.astype(np.float64, copy=False)
-    return float(np.abs(wide[np.isfinite(wide)]).max(initial=0.0))
+    wide = _wide(x)
+    top = float(np.abs(wide).max(initial=0))
+    if np.isfinite(top):  # a maximum is NaN or infinite as soon as one value is
+        return top
+    return float(np.abs(wide[np.isfinite(wide)]).max(initial=0))
 
 
 def distance(a: NDArray[Any], b: NDArray[Any], scale: float) -> float:
@@ -232,14 +235,31 @@ def distance(a: NDArray[Any], b: NDArray[Any], scale: float) -> float:
     """
     if a.shape != b.shape:
         return float("inf")
-    if b.dtype.kind not in NUMBERS and b.dtype.name != "bfloat16":
+    if not _is_number(b):
         return 0.0 if np.array_equal(a, b) else float("inf")
-    x, y = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    gap = _gap(_wide(a), _wide(b))
+    return gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf"))
+
+
+def _is_number(x: NDArray[Any]) -> bool:
+    return x.dtype.kind in NUMBERS or x.dtype.name == "bfloat16"
+
+
+def _wide(x: NDArray[Any]) -> NDArray[Any]:
+    """Return the tensor in a type whose differences are as exact as its values."""
+    return x if x.dtype == np.float32 else x.astype(np.float64, copy=False)
+
+
+def _gap(x: NDArray[Any], y: NDArray[Any]) -> float:
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = float(np.abs(x - y).max(initial=0))
+    if np.isfinite(gap):  # so all values are
+        return gap
     finite = np.isfinite(y)
     if (
         not np.array_equal(x[~finite], y[~finite], equal_nan=True)
         or not np.isfinite(x[finite]).all()
     ):
         return float("inf")
-    gap = float(np.abs(x[finite] - y[finite]).max(initial=0.0))
-    return gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf"))
+    near = x[finite].astype(np.float64) - y[finite]
+    return float(np.abs(near).max(initial=0))
