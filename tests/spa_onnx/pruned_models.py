@@ -1,11 +1,13 @@
 """Prune a model half at random and look at what came out."""
 
+from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import helper, numpy_helper
 
 import spa_onnx
+from tests.builders import GraphBuilder
 from tests.graph_writer import AnyArray
 
 
@@ -24,6 +26,23 @@ def half_result(
         budget=spa_onnx.Ratio(ratio), importance="random", seed=seed, **facts
     )
     return spa_onnx.prune(model, config)
+
+
+def prune_at_random(
+    model: onnx.ModelProto | Path, ratio: float = 0.5, seed: int = 0, **facts: Any
+) -> spa_onnx.PruneResult:
+    """Prune a model or file at random; ``facts`` go to ``spa_onnx.prune``."""
+    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), importance="random", seed=seed)
+    return spa_onnx.prune(model, config, **facts)
+
+
+def layers(*weights: tuple[int, ...]) -> onnx.ModelProto:
+    """Return two convolutions with products of these weights in between."""
+    g = GraphBuilder(opset=13)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
+    for shape in weights:
+        x = g.mul(x, g.weight(*shape, fan_in=1))
+    return g.model(g.conv(x, 3))
 
 
 def node(model: onnx.ModelProto, op: str, index: int = 0) -> onnx.NodeProto:

@@ -20,21 +20,7 @@ from spa_onnx.cost.polynomial import costs
 from spa_onnx.load.model import load
 from spa_onnx.passes.uniform import Uniform
 from tests.builders import GraphBuilder
-
-
-def prune_at_random(
-    model: onnx.ModelProto | Path, ratio: float = 0.5, seed: int = 0, **facts: Any
-) -> spa_onnx.PruneResult:
-    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), importance="random", seed=seed)
-    return spa_onnx.prune(model, config, **facts)
-
-
-def layers(*weights: tuple[int, ...]) -> onnx.ModelProto:
-    g = GraphBuilder(opset=13)
-    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
-    for shape in weights:
-        x = g.mul(x, g.weight(*shape, fan_in=1))
-    return g.model(g.conv(x, 3))
+from tests.spa_onnx.pruned_models import layers, prune_at_random
 
 
 # rewrite/apply.py: an attribute that the node lacks counts as unchanged and is not added.

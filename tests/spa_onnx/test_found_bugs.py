@@ -1,8 +1,7 @@
-"""The smallest graphs that show a defect of the library, until it is fixed; worst first."""
+"""The smallest graphs that show a defect of the library; worst first."""
 
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,8 @@ from onnx import numpy_helper
 import spa_onnx
 from spa_onnx.algebra.expression import is_fixed
 from tests.builders import GraphBuilder
+from tests.spa_onnx.pruned_models import layers, prune_at_random
 from tests.spa_onnx.untracked import shaped
-
-
-def prune_at_random(
-    model: onnx.ModelProto | Path, ratio: float = 0.5, seed: int = 0, **facts: Any
-) -> spa_onnx.PruneResult:
-    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), importance="random", seed=seed)
-    return spa_onnx.prune(model, config, **facts)
-
-
-def layers(*weights: tuple[int, ...]) -> onnx.ModelProto:
-    g = GraphBuilder(opset=13)
-    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, 3)
-    for shape in weights:
-        x = g.mul(x, g.weight(*shape, fan_in=1))
-    return g.model(g.conv(x, 3))
 
 
 # rewrite/apply.py: a declaration without a type gets a shape, and with it the element type 0.
