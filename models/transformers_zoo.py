@@ -182,6 +182,11 @@ def vision(kind: str, head: str, settings: Settings = VISION) -> Small:
     return Small(kind, head, settings, pixels)
 
 
+MOBILEVIT = {
+    "image_size": IMAGE,
+    "hidden_sizes": [64, 80, 96],
+    "neck_hidden_sizes": [16, 24, 32, 48, 64, 80, 160],
+}
 STAGES: Settings = {"image_size": IMAGE, "depths": [1, 1, 1, 1]}
 PYRAMID: Settings = {**STAGES, "hidden_sizes": [32, 64, 96, 128]}
 WINDOWS: Settings = {
@@ -635,11 +640,7 @@ MODELS: dict[str, Small] = {
     "mobilevit": vision(
         "mobilevit",
         "MobileViTForImageClassification",
-        {
-            "image_size": IMAGE,
-            "hidden_sizes": [64, 80, 96],
-            "neck_hidden_sizes": [16, 24, 32, 48, 64, 80, 160],
-        },
+        MOBILEVIT,
     ),
     "mobilevitv2": vision(
         "mobilevitv2",
@@ -684,11 +685,7 @@ MODELS: dict[str, Small] = {
     "mobilevit_seg": vision(
         "mobilevit",
         "MobileViTForSemanticSegmentation",
-        {
-            "image_size": IMAGE,
-            "hidden_sizes": [64, 80, 96],
-            "neck_hidden_sizes": [16, 24, 32, 48, 64, 80, 160],
-        },
+        MOBILEVIT,
     ),
     "dpt": Small(
         "dpt",
