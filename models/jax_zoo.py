@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
-from handwritten_zoo import Exported, zoo_command
 from jax2onnx import to_onnx
+from model_files import Exported, zoo_command
 
 REQUIREMENTS = (
     "jax[cpu]==0.10.2",

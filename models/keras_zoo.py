@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from handwritten_zoo import Exported, zoo_command
+from model_files import Exported, zoo_command
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

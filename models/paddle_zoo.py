@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from handwritten_zoo import Exported, zoo_command
+from model_files import Exported, zoo_command
 
 os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"  # constant folding must not install packages
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from handwritten_zoo import Exported, zoo_command
+from model_files import Exported, zoo_command
 from skl2onnx import to_onnx
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer

@@ -5,6 +5,7 @@ installed; the scripts under models/ write all of them.
 """
 
 import importlib
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -36,16 +37,17 @@ def scripts_import_one_another() -> Iterator[None]:
     sys.path.remove(str(MODELS))
 
 
-def handwritten() -> Any:
-    """Import the script of hand-written models, also while tests are collected."""
+def script(name: str) -> Any:
+    """Import a script as it is imported when it runs, also while tests are collected."""
     sys.path.insert(0, str(MODELS))
     try:
-        return importlib.import_module("handwritten_zoo")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(MODELS))
 
 
-ZOO = handwritten()
+FILES = script("model_files")
+SAMPLES = script("handwritten_zoo").SAMPLES
 
 
 def prune_half(model: onnx.ModelProto) -> spa_onnx.PruneReport:
@@ -63,13 +65,13 @@ def build(make: Callable[[], Any], folder: Path) -> Any:
         pytest.skip(f"needs {error.name}")
     path = folder / "model.onnx"
     onnx.save(exported.model, path)
-    ZOO.largest_difference(exported, ZOO.run_model(path, exported.feeds))
+    FILES.largest_difference(exported, FILES.run_model(path, exported.feeds))
     return exported
 
 
-@pytest.mark.parametrize("name", ZOO.SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_handwritten_model_is_pruned_and_proved_or_refused(name: str, tmp_path: Path) -> None:
-    make, expect = ZOO.SAMPLES[name]
+    make, expect = SAMPLES[name]
     model = build(make, tmp_path).model
     if isinstance(expect, str):
         with pytest.raises(spa_onnx.SpaError, match=re.escape(expect)):
@@ -102,3 +104,9 @@ def test_every_requirement_of_a_script_is_pinned(script: str) -> None:
     requirements = re.findall(r'"(.+?)"', found[1])
     assert len(requirements) >= 3
     assert all(re.fullmatch(r"[\w\-\[\]]+==[\d.]+", one) for one in requirements)
+
+
+def test_a_differing_export_says_so_in_the_parent_process() -> None:
+    error = FILES.ExportDiffersError(0.5)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert "5.0e-01" in str(error)
