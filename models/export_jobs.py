@@ -24,6 +24,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from plain_unfold import plain_unfold
 from torch import Tensor, nn
 
 Exporter = Literal["legacy", "dynamo"]
@@ -161,7 +162,7 @@ def export(job: Job, build: Build) -> Export:
     subject = build(job)
     model = Positional(subject).eval()
     job.path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), plain_unfold():
         write(model, subject, job)
     difference = difference_to_torch(job.path, model, subject)
     graph = onnx.load(job.path, load_external_data=False)

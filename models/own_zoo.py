@@ -14,18 +14,42 @@ import click
 import torch
 from export_jobs import Job, Subject, run_all, summarise
 from export_options import export_options
-from own import backbones, generation, points, restoration, sequences, tables, yolo
+from own import (
+    attentions,
+    backbones,
+    detectors,
+    enhancers,
+    fields,
+    generation,
+    generators,
+    neighbours,
+    points,
+    recurrent,
+    restoration,
+    sequences,
+    stages,
+    tables,
+    yolo,
+)
 from own.inputs import BATCH, Networks
 from stirred_weights import stir
 
 NETWORKS: Networks = {
     **backbones.NETWORKS,
+    **stages.NETWORKS,
     **restoration.NETWORKS,
+    **enhancers.NETWORKS,
     **generation.NETWORKS,
+    **generators.NETWORKS,
     **yolo.NETWORKS,
+    **detectors.NETWORKS,
     **sequences.NETWORKS,
+    **recurrent.NETWORKS,
+    **attentions.NETWORKS,
     **tables.NETWORKS,
+    **fields.NETWORKS,
     **points.NETWORKS,
+    **neighbours.NETWORKS,
 }
 
 

@@ -6,6 +6,8 @@ drawn as there, and of everything else the constants (zero gates, layer scales o
 position tables) get noise, while what the author drew at random stays.
 """
 
+from collections.abc import Collection
+
 import torch
 from lively_weights import NORMS, PROJECTIONS, redrawn
 from torch import Tensor, nn
@@ -59,3 +61,22 @@ def draw_statistics(norm: _BatchNorm, generator: torch.Generator) -> None:
     shape = norm.running_mean.shape
     norm.running_mean.copy_(0.2 * torch.randn(shape, generator=generator))
     norm.running_var.copy_((0.3 * torch.randn(shape, generator=generator)).exp())
+
+
+@torch.no_grad()
+def calm(model: nn.Module, layers: Collection[str] = (), gain: float = 0.5) -> None:
+    """Scale the weights of projections, for models in which rounding grows to the size of values.
+
+    Steep softmaxes and products of activations, one after the other, make float32 and float64
+    disagree when weights are as large as elsewhere.
+
+    Args:
+        model: changed in place.
+        layers: last names of the projections; without any, all.
+        gain: factor.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, PROJECTIONS) and (not layers or name.split(".")[-1] in layers):
+            for parameter in module.parameters(recurse=False):
+                if parameter.ndim > 1:
+                    parameter *= gain

@@ -18,6 +18,7 @@ import click
 import torch
 import torchvision_operators  # noqa: F401 - before torchvision
 from export_jobs import Exporter, Job, Subject, run_all, summarise
+from export_options import export_options
 from lively_weights import ActivationRange, activation_range, enliven, image_noise
 from stirred_weights import stir
 from torch import Tensor, nn
@@ -209,20 +210,10 @@ def jobs(
 
 
 @click.command()
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--model",
-    "names",
-    multiple=True,
-    default=MODELS,
-    help="Any torchvision classifier; repeat for several. Without it, a list of 15.",
-)
+@export_options()
 @click.option("--more", is_flag=True, help="One member of every other family instead.")
 @click.option("--exporter", type=click.Choice(["legacy", "dynamo", "both"]), default="both")
 @click.option("--pretend-trained", is_flag=True, help="Give lanes unequal norms, as training does.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds for one model.")
-@click.option("--again", is_flag=True, help="Try what failed in an earlier run once more.")
-@click.option("--seed", default=0, show_default=True)
 def main(
     out: Path,
     names: tuple[str, ...],
@@ -237,18 +228,19 @@ def main(
     warnings.simplefilter("ignore")
     spread = TRAINED_SPREAD if pretend_trained else 0.0
     if more:
-        first = [Job(name, "legacy", False, out / f"{name}.onnx", seed, spread) for name in MORE]
+        chosen = names or MORE
+        first = [Job(name, "legacy", False, out / f"{name}.onnx", seed, spread) for name in chosen]
         outcomes = run_all(first, build, timeout, again)
         failed = {Path(outcome.path).stem for outcome in outcomes if outcome.failure}
         instead = [
             Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed, spread)
-            for name in MORE
+            for name in chosen
             if name in failed
         ]
         summarise([*outcomes, *run_all(instead, build, timeout, again)])
         return
-    chosen: tuple[Exporter, ...] = ("legacy", "dynamo") if exporter == "both" else (exporter,)
-    summarise(run_all(jobs(names, chosen, out, seed, spread), build, timeout, again))
+    exporters: tuple[Exporter, ...] = ("legacy", "dynamo") if exporter == "both" else (exporter,)
+    summarise(run_all(jobs(names or MODELS, exporters, out, seed, spread), build, timeout, again))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ MODELS: dict[str, Small] = {
     "cvt": vision(
         "cvt",
         "CvtForImageClassification",
-        {"embed_dim": [32, 64, 96], "num_heads": [1, 2, 3], "depth": [1, 1, 2]},
+        {"embed_dim": [32, 64, 96], "num_heads": [1, 2, 3], "depth": [1, 2, 3]},
     ),
     "pvt": vision(
         "pvt",

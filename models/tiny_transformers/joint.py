@@ -1,6 +1,9 @@
 """Images and text together."""
 
-from tiny_transformers.feeds import full_tokens, pixels, pixels_and_tokens, tokens
+import torch
+from torch import Tensor
+
+from tiny_transformers.feeds import IMAGE, full_tokens, pixels, pixels_and_tokens, tokens
 from tiny_transformers.small import TEXT, VISION, Settings, Small
 
 TEXT_TOWER: Settings = {**TEXT, "projection_dim": 64}
@@ -14,6 +17,16 @@ TOWERS: Settings = {
 }
 
 WIDE_TOWERS: Settings = {**TOWERS, "projection_dim": 128}
+
+
+def tokens_and_patches(generator: torch.Generator) -> dict[str, Tensor]:
+    """Return a caption and embedded patches: ViLT draws the patches that it embeds at random."""
+    patches = (IMAGE // 16) ** 2
+    return {
+        **{name: value[:1] for name, value in tokens(generator).items()},
+        "image_embeds": torch.randn(1, patches, 128, generator=generator),
+        "pixel_mask": torch.ones(1, patches, dtype=torch.int64),
+    }
 
 
 MODELS: dict[str, Small] = {
@@ -61,13 +74,5 @@ MODELS: dict[str, Small] = {
         },
         ("itm_score",),
     ),
-    "vilt": Small(
-        "vilt",
-        "ViltForQuestionAnswering",
-        {**TEXT, **VISION},
-        lambda g: {
-            **{k: v[:1] for k, v in tokens(g).items()},
-            **pixels(g),
-        },
-    ),
+    "vilt": Small("vilt", "ViltForQuestionAnswering", {**TEXT, **VISION}, tokens_and_patches),
 }

@@ -92,12 +92,36 @@ def test_stirred_weights_hold_no_constant(monkeypatch: pytest.MonkeyPatch) -> No
     assert not model.training
 
 
-def test_every_own_network_takes_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calmed_projections_are_the_named_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    stirred = script(monkeypatch, "stirred_weights")
+    model = torch.nn.ModuleDict({"q": torch.nn.Linear(3, 4), "v": torch.nn.Linear(3, 4)})
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    stirred.calm(model, ("q",))
+    after = model.state_dict()
+    assert torch.equal(after["q.weight"], before["q.weight"] / 2)
+    assert all(torch.equal(after[name], before[name]) for name in before if name != "q.weight")
+
+
+@pytest.mark.parametrize(("size", "step"), [(3, 1), (4, 2), (5, 5)])
+@pytest.mark.parametrize("dimension", [0, 2, -1, -2])
+def test_indexed_windows_are_those_of_unfold(
+    monkeypatch: pytest.MonkeyPatch, dimension: int, size: int, step: int
+) -> None:
+    windows = script(monkeypatch, "plain_unfold")
+    x = torch.randn(7, 6, 8, generator=torch.Generator().manual_seed(0))
+    expected = x.unfold(dimension, size, step)
+    assert torch.equal(windows.windows(x, dimension, size, step), expected)
+    with windows.plain_unfold():
+        assert torch.equal(x.unfold(dimension, size, step), expected)
+    assert torch.Tensor.unfold is not windows.windows
+
+
+def test_every_own_network_takes_its_inputs(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     zoo = script(monkeypatch, "own_zoo")
     for name, (make_model, make_inputs) in zoo.NETWORKS.items():
         with torch.no_grad():
             answer = make_model().eval()(*make_inputs().values())
-        assert answer.isfinite().all(), name
+        assert all(tensor.isfinite().all() for tensor in jobs.tensors_of(answer)), name
 
 
 def test_every_family_of_timm_gets_a_plain_export_first(
