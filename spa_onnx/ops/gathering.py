@@ -165,7 +165,7 @@ def _stay_in_lane(operands: Operands, x: Axes, indices: Axes, axis: int) -> None
 
 
 def couple_gather_nd(operands: Operands) -> Coupling:
-    """Fix the indexed leading axes; the trailing ones pass."""
+    """Fix the indexed leading axes; the trailing ones pass, columns of a table among them."""
     x, indices = operands.axes(0), operands.axes(1)
     depth = size_of(indices[-1])
     if not isinstance(depth, int):
@@ -173,7 +173,8 @@ def couple_gather_nd(operands: Operands) -> Coupling:
     leading = operands.node.integer("batch_dims", 0) + depth
     operands.space.fix_all(x[:leading], "indexed at run time")
     operands.space.fix_all(indices, "indices")
-    return Coupling(((*map(operands.space.normal, indices[:-1]), *x[leading:]),))
+    y = (*map(operands.space.normal, indices[:-1]), *x[leading:])
+    return Coupling((y,), produced=x[leading:] if operands.is_weight(0) else ())
 
 
 def couple_scatter(operands: Operands) -> Coupling:

@@ -20,6 +20,7 @@ from spa_onnx.ops import (
     resampling,
     reshaping,
     slicing,
+    spectral,
 )
 from spa_onnx.ops.rule import OpRule
 
@@ -43,6 +44,7 @@ RULES: dict[str, OpRule] = {
         resampling,
         reshaping,
         slicing,
+        spectral,
     )
     for rule in family.RULES
 }

@@ -263,6 +263,14 @@ def _clip(node: Node, values: list[Any]) -> Any:
     return np.asarray(clipped).astype(values[0].dtype)
 
 
+def _one_hot(node: Node, values: list[Any]) -> Any:
+    indices, depth, off_and_on = values
+    count = int(_numbers(depth)[0])
+    places = np.array(_numbers(indices)).reshape(indices.shape)
+    hot = np.arange(count) == np.where(places < 0, places + count, places)[..., None]
+    return np.where(np.moveaxis(hot, -1, node.integer("axis", -1)), off_and_on[1], off_and_on[0])
+
+
 FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Cast": _cast,
     "Identity": lambda _, v: v[0],
@@ -277,6 +285,7 @@ FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Transpose": lambda n, v: v[0].transpose(n.ints("perm") or None),
     "Expand": _expand,
     "ConstantOfShape": _constant_of_shape,
+    "OneHot": _one_hot,
     "Range": _range,
     "Where": lambda _, v: np.where(v[0].astype(bool), v[1], v[2]),
     "ReduceProd": _reduce(np.prod),

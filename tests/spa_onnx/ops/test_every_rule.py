@@ -41,7 +41,7 @@ def first_weight(model: onnx.ModelProto) -> str:
     """Return the weight of the layer in front of the operator."""
     stored: set[str] = {weight.name for weight in model.graph.initializer}
     layers: list[onnx.NodeProto] = [
-        n for n in model.graph.node if n.op_type in ("Conv", "Gemm", "MatMul", "Gather")
+        n for n in model.graph.node if n.op_type in ("Conv", "Gemm", "MatMul", "Gather", "GatherND")
     ]
     return next(str(name) for node in layers for name in node.input if name in stored)
 

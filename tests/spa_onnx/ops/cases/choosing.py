@@ -38,6 +38,16 @@ def _tile(*repeats: int) -> Build:
     return build
 
 
+def _tile_by_one_hot(g: GraphBuilder) -> str:
+    """Repeats of one axis, as exporters write them for an axis given by its number."""
+    x = tokens(g)
+    last = g.node("Slice", [g.node("Shape", [x]), g.constant([-2]), g.constant([-1])])
+    ones_and_length = g.node("Concat", [g.constant([1]), last], axis=0)
+    repeats = g.node("OneHot", [g.constant([-2]), g.constant(np.array(3)), ones_and_length])
+    flat = g.reshape(repeats, (3,))
+    return end(g, g.relu(g.node("Tile", [x, flat])))
+
+
 def _constant_of_shape(g: GraphBuilder) -> str:
     x = image(g)
     ones = g.node("ConstantOfShape", [g.constant([1, 8, 1, 1])])
@@ -147,6 +157,13 @@ def _scatter(op: str) -> Build:
     return build
 
 
+def _gather_nd_rows(g: GraphBuilder) -> str:
+    """An embedding, as the newer exporter writes some."""
+    ids = g.input("ids", (2, 5), np.int64)
+    places = g.node("Unsqueeze", [ids, g.constant([-1])])
+    return end(g, g.relu(g.node("GatherND", [g.weight(20, 8), places])))
+
+
 def _scatter_nd(g: GraphBuilder) -> str:
     x = tokens(g)
     updates = g.constant(g.random.uniform(0, 1, (3, 8)))
@@ -171,6 +188,7 @@ CASES = (
     *forms("Expand", "grouped queries", (13, NEWEST), _expand_heads),
     *forms("Tile", "positions", (7, 13, NEWEST), _tile(1, 1, 2, 2)),
     *forms("Tile", "channels", (7, NEWEST), _tile(1, 3, 1, 1)),
+    *forms("Tile", "repeats by OneHot", (11, NEWEST), _tile_by_one_hot),
     *forms("ConstantOfShape", "channels", (9, 20, NEWEST), _constant_of_shape),
     *forms("ConstantOfShape", "as another", (9, NEWEST), _constant_of_its_shape),
     *forms("EyeLike", "matrix", (9, NEWEST), _eye_like, cut=False),
@@ -201,6 +219,7 @@ CASES = (
     *forms("GatherElements", "positions", (11, NEWEST), _gather_elements),
     *forms("GatherND", "positions", (11, NEWEST), _gather_nd),
     *forms("GatherND", "in every batch", (12, NEWEST), _gather_nd_batch),
+    *forms("GatherND", "embedding", (13, NEWEST), _gather_nd_rows),
     *forms("Scatter", "positions", (9,), _scatter("Scatter")),
     *forms("ScatterElements", "positions", (11, 18, NEWEST), _scatter("ScatterElements")),
     *forms("ScatterND", "positions", (11, 18, NEWEST), _scatter_nd),
