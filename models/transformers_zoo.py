@@ -3,9 +3,9 @@
     python models/transformers_zoo.py OUT
 
 writes OUT/NAME.onnx with the legacy exporter at fixed shapes and OUT/NAME.open.onnx with batch and
-sequence left open; for some families also OUT/NAME.dynamo.onnx and OUT/NAME.dynamo.open.onnx. Where
-the legacy exporter fails, the dynamo exporter's files take its place. Models come from
-configurations, so nothing is downloaded; these are in ``tiny_transformers/``, by theme. Needs
+sequence left open; for some families also OUT/NAME.dynamo.onnx and OUT/NAME.dynamo.open.onnx. Of
+families that the legacy exporter cannot write there is only the dynamo exporter's file. Models come
+from configurations, so nothing is downloaded; these are in ``tiny_transformers/``, by theme. Needs
 torch, transformers and, for some image processors, torchvision.
 """
 
@@ -65,6 +65,12 @@ DYNAMO = (
     *("deepseek_v3", "qwen3_moe", "mamba2", "rwkv", "modernbert", "bloom", "sam"),
 )
 """Families that are also exported with the dynamo exporter."""
+NO_LEGACY = (
+    *("whisper", "dinov2_registers", "mobilevitv2", "fnet"),  # an operator is missing in opset 17
+    *("deformable_detr", "mask2former"),  # writes a GridSample that ONNX Runtime does not have
+    *("time_series_patchtst", "mamba2", "cohere", "glm"),  # loses a rank or a shape
+)
+"""Families that the legacy exporter cannot write; the dynamo exporter does."""
 
 
 STEEP = ("univnet",)
@@ -122,12 +128,13 @@ def build(job: Job) -> Subject:
 def jobs(names: tuple[str, ...], out: Path, seed: int) -> Iterator[Job]:
     """Yield every family's plain export first, then the variants of some."""
     for name in names:
-        yield Job(name, "legacy", False, out / f"{name}.onnx", seed)
+        if name not in NO_LEGACY:
+            yield Job(name, "legacy", False, out / f"{name}.onnx", seed)
     for name in names:
         if name in OPEN:
             yield Job(name, "legacy", True, out / f"{name}.open.onnx", seed)
     for name in names:
-        if name in DYNAMO:
+        if name in DYNAMO or name in NO_LEGACY:
             yield Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed)
     for name in names:
         if name in DYNAMO and name in OPEN:
@@ -140,14 +147,7 @@ def main(out: Path, names: tuple[str, ...], timeout: float, again: bool, seed: i
     """Export small transformers models into OUT."""
     warnings.simplefilter("ignore")
     chosen = names or tuple(ALL_MODELS)
-    outcomes = run_all(jobs(chosen, out, seed), build, timeout, again)
-    failed = {Path(outcome.path).stem for outcome in outcomes if outcome.failure}
-    instead = [
-        Job(name, "dynamo", False, out / f"{name}.dynamo.onnx", seed)
-        for name in chosen
-        if name in failed and name not in DYNAMO
-    ]
-    summarise([*outcomes, *run_all(instead, build, timeout, again)])
+    summarise(run_all(jobs(chosen, out, seed), build, timeout, again))
 
 
 if __name__ == "__main__":

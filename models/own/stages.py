@@ -74,15 +74,20 @@ class HighResolution(nn.Module):
 
 
 class Gates(nn.Module):
-    """Squeeze and excitation, ECA and CBAM, one after the other in residual blocks."""
+    """Squeeze and excitation, ECA and CBAM, one after the other in residual blocks.
+
+    ECA gates an inner width of its own: its convolution runs along the channels, so none of them
+    can go.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         w = 2 * WIDTH
         self.stem = unit(3, w, 2)
-        self.blocks = nn.ModuleList(unit(w, w) for _ in range(3))
+        self.blocks = nn.ModuleList([unit(w, w), unit(w, WIDTH), unit(w, w)])
         self.squeeze = nn.Sequential(nn.Linear(w, 8), nn.ReLU(), nn.Linear(8, w))
         self.along = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+        self.leave = nn.Conv2d(WIDTH, w, 1)
         self.shared = nn.Sequential(nn.Linear(w, 12), nn.ReLU(), nn.Linear(12, w))
         self.places = nn.Conv2d(2, 1, 7, padding=3)
         self.head = scores(w)
@@ -94,7 +99,7 @@ class Gates(nn.Module):
         x = x + y * self.squeeze(y.mean((2, 3))).sigmoid()[:, :, None, None]
         y = self.blocks[1](x)
         row = self.along(y.mean((2, 3))[:, None]).sigmoid()
-        x = x + y * row.transpose(1, 2)[..., None]
+        x = x + self.leave(y * row.transpose(1, 2)[..., None])
         y = self.blocks[2](x)
         gate = self.shared(y.mean((2, 3))) + self.shared(y.amax((2, 3)))
         y = y * gate.sigmoid()[:, :, None, None]

@@ -124,6 +124,14 @@ def test_every_own_network_takes_its_inputs(jobs: Any, monkeypatch: pytest.Monke
         assert all(tensor.isfinite().all() for tensor in jobs.tensors_of(answer)), name
 
 
+def test_every_own_network_is_exported_somehow(monkeypatch: pytest.MonkeyPatch) -> None:
+    zoo = script(monkeypatch, "own_zoo")
+    assert {*zoo.NO_LEGACY, *zoo.NO_BATCH, *zoo.NO_DYNAMO} <= set(zoo.NETWORKS)
+    listed = list(zoo.jobs(tuple(zoo.NETWORKS), Path(), 0))
+    assert {job.name for job in listed} == set(zoo.NETWORKS)
+    assert not [job for job in listed if job.dynamic and job.name in zoo.NO_BATCH]
+
+
 def test_every_family_of_timm_gets_a_plain_export_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -146,7 +154,11 @@ def test_transformers_knows_every_kind_and_head_in_the_list(
     for name, small in zoo.ALL_MODELS.items():
         assert small.kind in transformers.CONFIG_MAPPING, name
         assert small.head in public, name
-    assert set(zoo.OPEN) | set(zoo.DYNAMO) <= set(zoo.ALL_MODELS)
+    assert {*zoo.OPEN, *zoo.DYNAMO, *zoo.NO_LEGACY} <= set(zoo.ALL_MODELS)
+    assert not set(zoo.NO_LEGACY) & set(zoo.OPEN)
+    listed = list(zoo.jobs(tuple(zoo.ALL_MODELS), Path(), 0))
+    assert {job.name for job in listed} == set(zoo.ALL_MODELS)
+    assert not [job for job in listed if job.exporter == "legacy" and job.name in zoo.NO_LEGACY]
 
 
 def test_torchvision_knows_every_model_in_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
