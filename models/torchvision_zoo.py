@@ -75,9 +75,13 @@ FLOW = ("raft_small",)
 VIDEO = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d", "swin3d_t", "mvit_v1_b", "mvit_v2_s")
 MORE = (*CLASSIFIERS, *SEGMENTATION, *DETECTION, *FLOW, *VIDEO)
 
+IMAGE_SIZE, SMALL = 224, 64
+
 OPTIONS: dict[str, dict[str, object]] = {
     "googlenet": {"aux_logits": False, "transform_input": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "transform_input": False, "init_weights": False},
+    "mvit_v1_b": {"spatial_size": (SMALL, SMALL)},  # of their position tables
+    "mvit_v2_s": {"spatial_size": (SMALL, SMALL)},
 }
 DETECTOR_OPTIONS: dict[str, object] = {
     "weights_backbone": None,
@@ -93,9 +97,7 @@ REGION_OPTIONS: dict[str, object] = {
     "rpn_pre_nms_top_n_test": 50,
     "rpn_post_nms_top_n_test": 20,
 }
-IMAGE_SIZE = 224
 SIZES = {"alexnet": 224, "vgg16_bn": 224, "inception_v3": 128, "maxvit_t": 224, "swin_v2_t": 256}
-SMALL = 64
 DETECTION_SIZE = 160
 FRAMES = 16
 TRAINED_SPREAD = 0.5
@@ -193,8 +195,7 @@ def inputs(name: str, generator: torch.Generator) -> dict[str, Tensor]:
     if name in DETECTION:
         return {"image": image_noise(1, detection_size(name), generator)}
     if name in VIDEO:
-        # The multiscale transformers carry position tables of a fixed size.
-        size = IMAGE_SIZE if name.startswith(("mvit", "s3d")) else SMALL
+        size = IMAGE_SIZE if name.startswith("s3d") else SMALL
         frames = image_noise(FRAMES, size, generator)
         return {"video": frames.transpose(0, 1)[None].contiguous()}
     return {"input": image_noise(1, SIZES.get(name, SMALL), generator)}
