@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import Allocation, keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
-from spa_onnx.config import PruneConfig
+from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import Costs, costs
 from spa_onnx.errors import InternalError, NothingToPruneError, ProofFailedError
 from spa_onnx.load.model import LoadedModel, load
@@ -171,6 +171,7 @@ def apply(
     *,
     output: str | Path | None = None,
     verify: bool = True,
+    proof_memory: int = PROOF_MEMORY,
     observer: Observer | None = None,
 ) -> PruneResult:
     """Replay a plan on the model it was made for, or on one of the same structure.
@@ -182,7 +183,7 @@ def apply(
     stages = _Stages(observer)
     check_output(model, output)
     plan, name = read_plan(plan)
-    config = planned_config(plan, name, verify=verify)
+    config = replace(planned_config(plan, name, verify=verify), proof_memory=proof_memory)
     with stages("load"):
         loaded = load(model)
     check_weights(loaded, output)
@@ -208,7 +209,14 @@ def analyze(
     return _analyse(normalise(load(model)), input_shapes or {}, exclude)
 
 
-def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int = 0) -> Proof:
+def verify(
+    model: Source,
+    pruned: Source,
+    plan: Plan | str | Path,
+    *,
+    seed: int = 0,
+    proof_memory: int = PROOF_MEMORY,
+) -> Proof:
     """Prove that ``pruned`` is what ``plan`` makes of ``model``.
 
     Raises:
@@ -223,7 +231,8 @@ def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int 
     rigid = rigid_nodes(plan, name)
     analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
     kept = plan.lanes(analysis, name)
-    return prove(loaded, analysis, kept, load(pruned), seed, config.input_shapes)
+    shapes = config.input_shapes
+    return prove(loaded, analysis, kept, load(pruned), seed, shapes, proof_memory)
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -275,7 +284,9 @@ def _prove(
 
     try:
         with stages("verify"):
-            return prove(loaded, analysis, kept, load(result), config.seed, shapes)
+            return prove(
+                loaded, analysis, kept, load(result), config.seed, shapes, config.proof_memory
+            )
     except ProofFailedError as failure:
         failure.add_note(
             "Nothing was written; this is a defect of spa-onnx, please report the model"
