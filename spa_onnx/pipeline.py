@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +35,12 @@ from spa_onnx.rewrite.apply import CannotResizeError, rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.score.lift import score
 from spa_onnx.score.protocol import Importance
+from spa_onnx.stages import Observer, Stages
 
 if TYPE_CHECKING:
     from spa_onnx.prove.proof_values import Proof
 
 Source = str | Path | onnx.ModelProto
-Observer = Callable[[str], None]
-"""Called with the name of each stage as it starts."""
 
 
 @dataclass(slots=True)
@@ -86,24 +84,6 @@ class PruneResult:
             temporary.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
-class _Stages:
-    """Times stages and tells an observer of them."""
-
-    observer: Observer | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Generator[None]:
-        if self.observer is not None:
-            self.observer(name)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 def prune(
     model: Source,
     config: PruneConfig | None = None,
@@ -123,7 +103,7 @@ def prune(
         SpaError: see :mod:`spa_onnx.errors`; nothing is written then.
     """
     config = config or PruneConfig()
-    stages = _Stages(observer)
+    stages = Stages(observer)
     importance = find_pass("importance", config.importance)
     allocation = find_pass("allocation", config.allocation or default_allocation(config))
     check_output(model, output)
@@ -148,7 +128,7 @@ def _prune(
     importance: Importance,
     allocation: Allocation,
     output: str | Path | None,
-    stages: _Stages,
+    stages: Stages,
     rigid: frozenset[str],
 ) -> PruneResult:
     with stages("analyse"):
@@ -180,7 +160,7 @@ def apply(
         PlanError: the plan is broken or belongs to another graph.
         SpaError: as for :func:`prune`.
     """
-    stages = _Stages(observer)
+    stages = Stages(observer)
     check_output(model, output)
     plan, name = read_plan(plan)
     config = replace(planned_config(plan, name, verify=verify), proof_memory=proof_memory)
@@ -246,23 +226,22 @@ def _finish(
     plan: Plan,
     config: PruneConfig,
     output: str | Path | None,
-    stages: _Stages,
+    stages: Stages,
 ) -> PruneResult:
     """Rewrite, write, prove and report; the file gets its name only after the proof."""
     with stages("rewrite"):
         rewritten = rewrite(analysis, kept)
-    shapes = config.input_shapes
     if output is None:
         with stages("write"):
             data = to_bytes(rewritten, loaded)
-        proof = _prove(loaded, analysis, kept, data, config, shapes, stages)
+        proof = _prove(loaded, analysis, kept, data, config, stages)
         report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
         return PruneResult(plan, report, None, data)
     target = Path(output)
     with ExitStack() as stack:
         with stages("write"):
             file = stack.enter_context(pending_file(rewritten, loaded, target))
-        proof = _prove(loaded, analysis, kept, file.path, config, shapes, stages)
+        proof = _prove(loaded, analysis, kept, file.path, config, stages)
         with stages("write"):
             file.commit()
     report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
@@ -275,8 +254,7 @@ def _prove(
     kept: Mapping[Dim, Kept],
     result: bytes | Path,
     config: PruneConfig,
-    shapes: Mapping[str, tuple[int, ...]],
-    stages: _Stages,
+    stages: Stages,
 ) -> Proof | None:
     if not config.verify:
         return None
@@ -284,9 +262,8 @@ def _prove(
 
     try:
         with stages("verify"):
-            return prove(
-                loaded, analysis, kept, load(result), config.seed, shapes, config.proof_memory
-            )
+            pruned, shapes = load(result), config.input_shapes
+            return prove(loaded, analysis, kept, pruned, config.seed, shapes, config.proof_memory)
     except ProofFailedError as failure:
         failure.add_note(
             "Nothing was written; this is a defect of spa-onnx, please report the model"

@@ -15,10 +15,12 @@ from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.order import sort_nodes
 from spa_onnx.prove.pieces import Piece, cut, piece_model
 from spa_onnx.prove.session import (
+    Feed,
     Feeds,
     NotLoadedError,
     RefusedError,
     create_session,
+    numbers_of,
     run_options,
 )
 
@@ -56,7 +58,7 @@ class PiecewiseSession:
         """
         types = {v.name: v.type for v in self._model.graph.input}
         values = {name: _value_of(array) for name, array in feeds.items()}
-        found = {name: np.asarray(feeds[name]) for name in outputs if name in feeds}
+        found = {name: numbers_of(feeds[name]) for name in outputs if name in feeds}
         for at, piece in enumerate(self._parts):
             found |= self._run_piece(piece, values, types, set(outputs))
             later = {n for p in self._parts[at + 1 :] for n in p.inputs}
@@ -80,7 +82,7 @@ class PiecewiseSession:
             values[name] = value
             types[name] = _type_of(kinds[name], value)
         # while the session lives, for a weight that is an output may lie in its mapped file
-        return {n: _array_of(values[n], types[n]) for n in piece.outputs if n in wanted}
+        return {n: _numbers_of(values[n], types[n]) for n in piece.outputs if n in wanted}
 
 
 def _run(
@@ -98,20 +100,24 @@ def _run(
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _value_of(array: NDArray[Any]) -> ort.OrtValue:
-    """Return an array in ONNX Runtime's form."""
-    if array.dtype.kind in "biuf" and array.dtype.isbuiltin == 1:
-        value: ort.OrtValue = ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"))
+def _value_of(feed: Feed) -> ort.OrtValue:
+    """Return an input in ONNX Runtime's form."""
+    if isinstance(feed, np.ndarray) and feed.dtype.kind in "biuf" and feed.dtype.isbuiltin == 1:
+        value: ort.OrtValue = ort.OrtValue.ortvalue_from_numpy(np.asarray(feed, order="C"))
         return value
-    name = "x"  # of strings and narrow floats a session makes values, not the numpy interface
-    graph = helper.make_graph(
-        [], name, [], [onnx.ValueInfoProto(name=name)], [numpy_helper.from_array(array, name)]
-    )
-    return _run(_small_session(graph), [name], {})[0]
+    # of strings, narrow floats and sequences a session makes values, not the numpy interface
+    parts = feed if isinstance(feed, list) else [feed]
+    tensors = [numpy_helper.from_array(part, f"x{k}") for k, part in enumerate(parts)]
+    op = "SequenceConstruct" if isinstance(feed, list) else "Identity"
+    node = helper.make_node(op, [t.name for t in tensors], ["y"])
+    graph = helper.make_graph([node], op, [], [onnx.ValueInfoProto(name="y")], tensors)
+    return _run(_small_session(graph), ["y"], {})[0]
 
 
-def _array_of(value: ort.OrtValue, kind: onnx.TypeProto) -> NDArray[Any]:
+def _numbers_of(value: ort.OrtValue, kind: onnx.TypeProto) -> NDArray[Any]:
     """Return a value as a session without pieces would."""
+    if not value.has_value():
+        return numbers_of(None)
     if value.is_tensor():
         try:
             return np.array(value.numpy())
@@ -119,10 +125,8 @@ def _array_of(value: ort.OrtValue, kind: onnx.TypeProto) -> NDArray[Any]:
             raise RefusedError(str(failure)) from failure
     entry = onnx.ValueInfoProto(name="x", type=kind)
     node = helper.make_node("Identity", ["x"], ["y"])
-    session = _small_session(
-        helper.make_graph([node], "x", [entry], [onnx.ValueInfoProto(name="y")])
-    )
-    return np.asarray(session.run(["y"], {"x": value})[0])
+    graph = helper.make_graph([node], "x", [entry], [onnx.ValueInfoProto(name="y")])
+    return numbers_of(_small_session(graph).run(["y"], {"x": value})[0])
 
 
 def _small_session(graph: onnx.GraphProto) -> ort.InferenceSession:
@@ -142,8 +146,8 @@ def _type_of(kind: str, value: ort.OrtValue) -> onnx.TypeProto:
         case "tensor":
             number = ELEMENTS.get(inner) or dict(TensorProto.DataType.items()).get(inner.upper())
             if number is not None:
-                rank = len(value.shape()) if value.is_tensor() else None
-                shape = None if rank is None else [None] * rank
+                known = value.has_value() and value.is_tensor()
+                shape = [None] * len(value.shape()) if known else None
                 return helper.make_tensor_type_proto(number, shape)
         case "seq":
             return helper.make_sequence_type_proto(_type_of(inner, value))

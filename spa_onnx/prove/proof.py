@@ -72,7 +72,7 @@ def prove(
             found[difference.tensor] = difference if before is None else _worse(before, difference)
     outputs = tuple(found[n] for n in state.graph.outputs if n in found)
     inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
-    shapes = tuple({name: tuple(x.shape) for name, x in t.feeds.items()} for t in trials)
+    shapes = tuple({name: np.shape(x) for name, x in t.feeds.items()} for t in trials)
     pieces = max(t.pieces for t in trials)
     return Proof(outputs, inner, shapes, skipped, pieces, memory)
 

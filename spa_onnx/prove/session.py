@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from spa_onnx.graph.tensors import all_tensors
 from spa_onnx.load.store import WeightStore, is_external
 
-Feeds = Mapping[str, NDArray[Any]]
+Feed = NDArray[Any] | list[NDArray[Any]]
+"""What one input gets: a tensor, or the tensors of a sequence."""
+Feeds = Mapping[str, Feed]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 FATAL = 4
 """ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
@@ -58,7 +60,17 @@ class WholeSession:
             found = self.session.run(list(outputs), dict(feeds), run_options())
         except Exception as failure:  # the runtime's exceptions have no common base of their own
             raise RefusedError(str(failure)) from failure
-        return [np.asarray(y) for y in found]
+        return list(map(numbers_of, found))
+
+
+def numbers_of(value: Any) -> NDArray[Any]:
+    """Return a tensor as it is; a sequence, map or optional value as the numbers that it holds."""
+    if isinstance(value, list):
+        parts = [numbers_of(item).reshape(-1) for item in value]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if isinstance(value, dict):
+        return numbers_of(list(value.values()))
+    return np.zeros(0, np.float32) if value is None else np.asarray(value)
 
 
 def create_session(

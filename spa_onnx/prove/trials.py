@@ -13,7 +13,7 @@ from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.prove.feeds import make_feeds, symbol_choices
 from spa_onnx.prove.runtime import Branch, open_session, run
-from spa_onnx.prove.session import NotLoadedError, RefusedError, Session
+from spa_onnx.prove.session import Feeds, NotLoadedError, RefusedError, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Trial:
     """
 
     symbols: Mapping[str, int]
-    feeds: Mapping[str, NDArray[Any]]
+    feeds: Feeds
     branch: Branch | None
     tensors: Sequence[NDArray[Any]]
     pieces: int
