@@ -9,6 +9,9 @@ from typing import Any
 from spa_onnx.allocate.budget import Budget, Ratio
 from spa_onnx.errors import UsageError
 
+PROOF_MEMORY = 1_500_000_000
+"""Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PruneConfig:
@@ -24,6 +27,8 @@ class PruneConfig:
         input_shapes: numbers for inputs with symbolic axes, by input name.
         seed: for passes that draw numbers, and for the inputs of the proof.
         verify: prove the result before it is written.
+        proof_memory: bytes that weights may take in one session of the proof; models above are
+            proved piece by piece.
     """
 
     budget: Budget = field(default_factory=lambda: Ratio(0.5))
@@ -34,12 +39,15 @@ class PruneConfig:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     verify: bool = True
+    proof_memory: int = PROOF_MEMORY
 
     def __post_init__(self) -> None:
         if self.align < 1:
             raise UsageError(f"align {self.align} is not a positive number")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative")
+        if self.proof_memory < 1:
+            raise UsageError(f"proof memory {self.proof_memory} is not a positive number of bytes")
         for name, shape in self.input_shapes.items():
             if any(n < 1 for n in shape):
                 raise UsageError(f"input shape {name}:{shape} has a length below one")

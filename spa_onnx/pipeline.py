@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import Allocation, keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
-from spa_onnx.config import PruneConfig
+from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import Costs, costs
 from spa_onnx.errors import InternalError, NothingToPruneError, ProofFailedError
 from spa_onnx.load.model import LoadedModel, load
@@ -36,13 +35,12 @@ from spa_onnx.rewrite.apply import CannotResizeError, rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.score.lift import score
 from spa_onnx.score.protocol import Importance
+from spa_onnx.stages import Observer, Stages
 
 if TYPE_CHECKING:
     from spa_onnx.prove.proof_values import Proof
 
 Source = str | Path | onnx.ModelProto
-Observer = Callable[[str], None]
-"""Called with the name of each stage as it starts."""
 
 
 @dataclass(slots=True)
@@ -86,24 +84,6 @@ class PruneResult:
             temporary.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
-class _Stages:
-    """Times stages and tells an observer of them."""
-
-    observer: Observer | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Generator[None]:
-        if self.observer is not None:
-            self.observer(name)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 def prune(
     model: Source,
     config: PruneConfig | None = None,
@@ -123,7 +103,7 @@ def prune(
         SpaError: see :mod:`spa_onnx.errors`; nothing is written then.
     """
     config = config or PruneConfig()
-    stages = _Stages(observer)
+    stages = Stages(observer)
     importance = find_pass("importance", config.importance)
     allocation = find_pass("allocation", config.allocation or default_allocation(config))
     check_output(model, output)
@@ -148,7 +128,7 @@ def _prune(
     importance: Importance,
     allocation: Allocation,
     output: str | Path | None,
-    stages: _Stages,
+    stages: Stages,
     rigid: frozenset[str],
 ) -> PruneResult:
     with stages("analyse"):
@@ -171,6 +151,7 @@ def apply(
     *,
     output: str | Path | None = None,
     verify: bool = True,
+    proof_memory: int = PROOF_MEMORY,
     observer: Observer | None = None,
 ) -> PruneResult:
     """Replay a plan on the model it was made for, or on one of the same structure.
@@ -179,10 +160,10 @@ def apply(
         PlanError: the plan is broken or belongs to another graph.
         SpaError: as for :func:`prune`.
     """
-    stages = _Stages(observer)
+    stages = Stages(observer)
     check_output(model, output)
     plan, name = read_plan(plan)
-    config = planned_config(plan, name, verify=verify)
+    config = replace(planned_config(plan, name, verify=verify), proof_memory=proof_memory)
     with stages("load"):
         loaded = load(model)
     check_weights(loaded, output)
@@ -208,7 +189,14 @@ def analyze(
     return _analyse(normalise(load(model)), input_shapes or {}, exclude)
 
 
-def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int = 0) -> Proof:
+def verify(
+    model: Source,
+    pruned: Source,
+    plan: Plan | str | Path,
+    *,
+    seed: int = 0,
+    proof_memory: int = PROOF_MEMORY,
+) -> Proof:
     """Prove that ``pruned`` is what ``plan`` makes of ``model``.
 
     Raises:
@@ -223,7 +211,8 @@ def verify(model: Source, pruned: Source, plan: Plan | str | Path, *, seed: int 
     rigid = rigid_nodes(plan, name)
     analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
     kept = plan.lanes(analysis, name)
-    return prove(loaded, analysis, kept, load(pruned), seed, config.input_shapes)
+    shapes = config.input_shapes
+    return prove(loaded, analysis, kept, load(pruned), seed, shapes, proof_memory)
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -237,23 +226,22 @@ def _finish(
     plan: Plan,
     config: PruneConfig,
     output: str | Path | None,
-    stages: _Stages,
+    stages: Stages,
 ) -> PruneResult:
     """Rewrite, write, prove and report; the file gets its name only after the proof."""
     with stages("rewrite"):
         rewritten = rewrite(analysis, kept)
-    shapes = config.input_shapes
     if output is None:
         with stages("write"):
             data = to_bytes(rewritten, loaded)
-        proof = _prove(loaded, analysis, kept, data, config, shapes, stages)
+        proof = _prove(loaded, analysis, kept, data, config, stages)
         report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
         return PruneResult(plan, report, None, data)
     target = Path(output)
     with ExitStack() as stack:
         with stages("write"):
             file = stack.enter_context(pending_file(rewritten, loaded, target))
-        proof = _prove(loaded, analysis, kept, file.path, config, shapes, stages)
+        proof = _prove(loaded, analysis, kept, file.path, config, stages)
         with stages("write"):
             file.commit()
     report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
@@ -266,8 +254,7 @@ def _prove(
     kept: Mapping[Dim, Kept],
     result: bytes | Path,
     config: PruneConfig,
-    shapes: Mapping[str, tuple[int, ...]],
-    stages: _Stages,
+    stages: Stages,
 ) -> Proof | None:
     if not config.verify:
         return None
@@ -275,7 +262,8 @@ def _prove(
 
     try:
         with stages("verify"):
-            return prove(loaded, analysis, kept, load(result), config.seed, shapes)
+            pruned, shapes = load(result), config.input_shapes
+            return prove(loaded, analysis, kept, pruned, config.seed, shapes, config.proof_memory)
     except ProofFailedError as failure:
         failure.add_note(
             "Nothing was written; this is a defect of spa-onnx, please report the model"

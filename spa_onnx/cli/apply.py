@@ -12,6 +12,7 @@ from spa_onnx.cli.options import (
     json_flag,
     model_argument,
     output_option,
+    proof_memory_option,
     quiet_option,
     verify_option,
 )
@@ -24,9 +25,18 @@ from spa_onnx.cli.terminal import progress
 @click.argument("plan", type=FILE, metavar="PLAN.json")
 @output_option
 @verify_option
+@proof_memory_option
 @json_flag
 @quiet_option
-def apply(model: Path, plan: Path, output: Path, proved: bool, as_json: bool, quiet: bool) -> None:
+def apply(
+    model: Path,
+    plan: Path,
+    output: Path,
+    proved: bool,
+    proof_memory: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Cut MODEL as PLAN.json says and write the result.
 
     The plan may come from another model of the same structure, such as another precision or
@@ -38,7 +48,14 @@ def apply(model: Path, plan: Path, output: Path, proved: bool, as_json: bool, qu
     from spa_onnx.pipeline import apply as run
 
     with progress(quiet=quiet) as observer:
-        result = run(model, plan, output=output, verify=proved, observer=observer)
+        result = run(
+            model,
+            plan,
+            output=output,
+            verify=proved,
+            proof_memory=proof_memory,
+            observer=observer,
+        )
     if as_json:
         click.echo(result.report.to_json(), nl=False)
     if not quiet:

@@ -26,6 +26,21 @@ def read_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return found
 
 
+UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def read_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Return bytes from a text such as ``1.5GB``."""
+    number = value.rstrip("kMGB")
+    try:
+        size = round(float(number) * UNITS[value[len(number) :]])
+    except (ValueError, KeyError, OverflowError):
+        size = 0
+    if size < 1:
+        raise click.BadParameter(f"{value!r} is not a size such as 800MB or 1.5GB", ctx, param)
+    return size
+
+
 FILE = click.Path(path_type=Path)
 
 model_argument = click.argument("model", type=FILE)
@@ -55,6 +70,14 @@ seed_option = click.option(
 )
 verify_option = click.option(
     "--no-verify", "proved", flag_value=False, default=True, help="Skip the proof."
+)
+proof_memory_option = click.option(
+    "--proof-memory",
+    metavar="SIZE",
+    default="1.5GB",
+    show_default=True,
+    callback=read_size,
+    help="What weights may take at once in the proof; larger models are proved in pieces.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")

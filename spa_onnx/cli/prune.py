@@ -15,6 +15,7 @@ from spa_onnx.cli.options import (
     input_shape_option,
     model_argument,
     output_option,
+    proof_memory_option,
     quiet_option,
     seed_option,
     verify_option,
@@ -50,6 +51,7 @@ STANDARD_OUTPUT = Path("-")
     "--json", "report_out", type=FILE, metavar="REPORT.json", help="Write the report; - prints it."
 )
 @verify_option
+@proof_memory_option
 @quiet_option
 def prune(
     model: Path,
@@ -66,6 +68,7 @@ def prune(
     plan_out: Path | None,
     report_out: Path | None,
     proved: bool,
+    proof_memory: int,
     quiet: bool,
 ) -> None:
     """Remove lanes of MODEL and write the smaller model.
@@ -92,6 +95,7 @@ def prune(
         input_shapes=input_shapes,
         seed=seed,
         verify=proved,
+        proof_memory=proof_memory,
     )
     with progress(quiet=quiet) as observer:
         result = run(model, config, output=output, observer=observer)

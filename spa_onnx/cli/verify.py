@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spa_onnx.cli.options import FILE, json_flag, model_argument, seed_option
+from spa_onnx.cli.options import FILE, json_flag, model_argument, proof_memory_option, seed_option
 from spa_onnx.cli.terminal import console, progress
 from spa_onnx.errors import ProofFailedError
 
@@ -18,10 +18,17 @@ from spa_onnx.errors import ProofFailedError
     "--plan", type=FILE, required=True, metavar="PLAN.json", help="The plan that was applied."
 )
 @seed_option
+@proof_memory_option
 @json_flag
 @click.pass_context
 def verify(
-    ctx: click.Context, model: Path, pruned: Path, plan: Path, seed: int, as_json: bool
+    ctx: click.Context,
+    model: Path,
+    pruned: Path,
+    plan: Path,
+    seed: int,
+    proof_memory: int,
+    as_json: bool,
 ) -> None:
     """Prove that PRUNED equals MODEL with the lanes masked that PLAN.json removes."""
     with progress(lines=not as_json) as observer:
@@ -30,7 +37,7 @@ def verify(
         from spa_onnx.pipeline import verify as run
 
         try:
-            proof = run(model, pruned, plan, seed=seed)
+            proof = run(model, pruned, plan, seed=seed, proof_memory=proof_memory)
         except ProofFailedError as failure:
             if ctx.find_root().params["debug"]:
                 raise

@@ -90,6 +90,20 @@ class WeightStore:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
         return data.view(dtype).reshape((stop - start, *tensor.dims[1:]))
 
+    def is_uniform(self, tensor: onnx.TensorProto) -> bool:
+        """Say whether all values are equal; reads no further than the piece in which one is not."""
+        if not is_external(tensor) or tensor.data_type in PACKED_TYPES:
+            values = self.array(tensor).reshape(-1)
+            return bool((values == values[:1]).all())
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        first: NDArray[np.generic] | None = None
+        for chunk in self.place(tensor).chunks():
+            values = np.frombuffer(chunk, dtype)
+            first = values[:1].copy() if first is None else first
+            if not bool((values == first).all()):
+                return False
+        return True
+
     def place(self, tensor: onnx.TensorProto) -> Place:
         """Return where an external tensor lies, checked against its shape.
 

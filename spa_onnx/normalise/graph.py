@@ -213,15 +213,8 @@ def _split_shared(
 def _is_coincidence(tensor: onnx.TensorProto, weights: WeightStore) -> bool:
     if tensor.data_type == onnx.TensorProto.STRING or np.prod(tensor.dims, dtype=np.int64) < 2:
         return False
-    values = weights.array(tensor).reshape(-1)
-    if len(tensor.dims) == 1 and values.size < SMALL_VECTOR:
-        return True
-    # the ends first: a large weight is told from a constant without reading it
-    return (
-        bool(values[0] == values[-1])
-        and bool((values[:64] == values[0]).all())
-        and bool((values == values[0]).all())
-    )
+    short = len(tensor.dims) == 1 and tensor.dims[0] < SMALL_VECTOR
+    return short or weights.is_uniform(tensor)
 
 
 def _check_order(graph: Graph) -> None:

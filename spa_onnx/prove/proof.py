@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from spa_onnx.errors import (
 from spa_onnx.graph.shapes import infer
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept, KeptLanes
+from spa_onnx.prove.pieces import RANDOM
 from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.prove.reference import masked_reference
-from spa_onnx.prove.runtime import RANDOM, RefusedError, open_session, run
+from spa_onnx.prove.runtime import open_session, run
+from spa_onnx.prove.session import RefusedError
 from spa_onnx.prove.trials import Trial, run_original
 
 INNER_TENSORS = 24
@@ -45,11 +48,13 @@ def prove(
     kept: Mapping[Dim, Kept],
     pruned: LoadedModel,
     seed: int,
-    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    memory: int,
 ) -> Proof:
     """Run original, reference and pruned model on the same inputs and compare them.
 
-    Shapes in ``input_shapes`` are used as given, other dynamic axes at two sizes that run.
+    Shapes in ``input_shapes`` are used as given, other dynamic axes at two sizes that run. A model
+    whose weights take more than ``memory`` bytes in a session is run in pieces that do not.
 
     Raises:
         ProofFailedError: a tensor differs by more than the tolerance.
@@ -58,16 +63,30 @@ def prove(
     """
     state = analysis.propagation
     names, skipped = compared_tensors(state, set(_names(pruned)), KeptLanes(state.space, kept))
-    trials = run_original(original, state, names, seed, input_shapes or {})
+    trials = run_original(original, state, names, seed, input_shapes, memory)
+    task = _Task(original, analysis, kept, pruned, names, memory)
     found: dict[str, Difference] = {}
     for trial in trials:
-        for difference in _compare(original, analysis, kept, pruned, names, trial):
+        for difference in _compare(task, trial):
             before = found.get(difference.tensor)
             found[difference.tensor] = difference if before is None else _worse(before, difference)
     outputs = tuple(found[n] for n in state.graph.outputs if n in found)
     inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
-    shapes = tuple({name: tuple(x.shape) for name, x in t.feeds.items()} for t in trials)
-    return Proof(outputs, inner, shapes, skipped)
+    shapes = tuple({name: np.shape(x) for name, x in t.feeds.items()} for t in trials)
+    pieces = max(t.pieces for t in trials)
+    return Proof(outputs, inner, shapes, skipped, pieces, memory)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is compared: see :func:`prove`; ``names`` are the tensors."""
+
+    original: LoadedModel
+    analysis: Analysis
+    kept: Mapping[Dim, Kept]
+    pruned: LoadedModel
+    names: Sequence[str]
+    memory: int
 
 
 def _names(model: LoadedModel) -> list[str]:
@@ -120,20 +139,13 @@ def _affected(state: Propagation, lanes: KeptLanes) -> set[str]:
     return found
 
 
-def _compare(
-    original: LoadedModel,
-    analysis: Analysis,
-    kept: Mapping[Dim, Kept],
-    pruned: LoadedModel,
-    names: Sequence[str],
-    trial: Trial,
-) -> list[Difference]:
+def _compare(task: _Task, trial: Trial) -> list[Difference]:
     """Run reference and pruned model, one session at a time, and compare tensor by tensor."""
-    state = analysis.propagation
-    lanes = KeptLanes(state.space, kept, trial.symbols)
-    expected = _run_reference(original, analysis, lanes, names, trial, None)
+    state, pruned, names = task.analysis.propagation, task.pruned, task.names
+    lanes = KeptLanes(state.space, task.kept, trial.symbols)
+    expected = _run_reference(task, lanes, trial, None)
     try:
-        session = open_session(pruned.skeleton, pruned.weights, names, trial.branch)
+        session = open_session(pruned.skeleton, pruned.weights, names, trial.branch, task.memory)
         actual = run(session, names, trial.feeds)
         del session
     except RefusedError as refusal:
@@ -152,7 +164,7 @@ def _compare(
         tolerance = TOLERANCE.get(want.dtype.name, default)
         if not difference.relative <= tolerance:
             if noise is None:
-                noise = _noise(original, analysis, lanes, names, trial, expected)
+                noise = _noise(task, lanes, trial, expected)
             tolerance = max(tolerance, min(WORST_NOISE, NOISE_MARGIN * noise[k]))
         if not difference.relative <= tolerance:
             raise ProofFailedError(name, difference.relative, tolerance, _maker(state, name))
@@ -168,20 +180,14 @@ Networks with activations of huge scale in front of a saturating function amplif
 
 
 def _run_reference(
-    original: LoadedModel,
-    analysis: Analysis,
-    lanes: KeptLanes,
-    names: Sequence[str],
-    trial: Trial,
-    jitter: np.random.Generator | None,
+    task: _Task, lanes: KeptLanes, trial: Trial, jitter: np.random.Generator | None
 ) -> list[NDArray[Any]]:
     """Return the reference's tensors, only the lanes that stay."""
-    state = analysis.propagation
+    state, names = task.analysis.propagation, task.names
     try:
-        model = masked_reference(analysis, lanes, jitter)
-        tensors = run(
-            open_session(model, original.weights, names, trial.branch), names, trial.feeds
-        )
+        model = masked_reference(task.analysis, lanes, jitter)
+        session = open_session(model, task.original.weights, names, trial.branch, task.memory)
+        tensors = run(session, names, trial.feeds)
     except RefusedError as refusal:
         raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
     except UnicodeDecodeError as failure:
@@ -195,16 +201,10 @@ def _run_reference(
 
 
 def _noise(
-    original: LoadedModel,
-    analysis: Analysis,
-    lanes: KeptLanes,
-    names: Sequence[str],
-    trial: Trial,
-    expected: Sequence[NDArray[Any]],
+    task: _Task, lanes: KeptLanes, trial: Trial, expected: Sequence[NDArray[Any]]
 ) -> list[float]:
     """Return how far rounding moves every tensor of the reference."""
-    jitter = np.random.default_rng(0)
-    moved = _run_reference(original, analysis, lanes, names, trial, jitter)
+    moved = _run_reference(task, lanes, trial, np.random.default_rng(0))
     return [distance(a, b, magnitude(b)) for a, b in zip(moved, expected, strict=True)]
 
 

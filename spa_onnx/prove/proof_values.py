@@ -31,12 +31,16 @@ class Proof:
         inner: differences at tensors inside.
         shapes: input shapes that were run.
         skipped: outputs behind operators that break ties or draw numbers, with that operator.
+        pieces: consecutive pieces in which the original was run; one where its weights fit.
+        memory: bytes that the weights of one session could take.
     """
 
     outputs: tuple[Difference, ...]
     inner: tuple[Difference, ...]
     shapes: tuple[Mapping[str, tuple[int, ...]], ...]
     skipped: Mapping[str, str]
+    pieces: int
+    memory: int
 
     @property
     def largest(self) -> float:

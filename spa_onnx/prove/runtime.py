@@ -1,25 +1,22 @@
-"""Run skeletons in ONNX Runtime: weights are taken from where they lie, never copied by us."""
+"""Run skeletons in ONNX Runtime: whole, or piece by piece where their weights are large."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from spa_onnx.graph.node import STANDARD_DOMAINS
-from spa_onnx.graph.tensors import all_graphs, all_tensors
-from spa_onnx.load.store import WeightStore, is_external
-
-Feeds = Mapping[str, NDArray[Any]]
-FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
-FATAL = 4
-"""ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
+from spa_onnx.graph.tensors import all_graphs
+from spa_onnx.load.store import WeightStore
+from spa_onnx.prove.pieces import RANDOM, session_bytes
+from spa_onnx.prove.piecewise import PiecewiseSession
+from spa_onnx.prove.session import Feeds, Session, WholeSession, create_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +27,20 @@ class Branch:
     results: frozenset[str]
 
 
-class RefusedError(Exception):
-    """ONNX Runtime does not load or run a model; carries its words."""
-
-
 def open_session(
     model: onnx.ModelProto,
     weights: WeightStore,
     outputs: Iterable[str],
     branch: Branch | None = None,
-) -> ort.InferenceSession:
-    """Open a session of a skeleton that also returns the tensors ``outputs``.
+    memory: int | None = None,
+) -> Session:
+    """Open a skeleton that also returns the tensors ``outputs``.
 
-    ``branch`` makes Ifs take one of their branches, whatever their condition. Graph
-    optimisations are off: with inner tensors exposed, fusions refuse valid graphs, and the proof is
-    about the graph as written.
+    ``branch`` makes Ifs take one of their branches, whatever their condition. A model whose weights
+    take more than ``memory`` bytes is run in pieces that are opened when it runs.
 
     Raises:
-        RefusedError: ONNX Runtime refuses the model.
+        NotLoadedError: ONNX Runtime refuses the model.
     """
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
@@ -59,49 +52,24 @@ def open_session(
                 _seed(node, k)
     if branch is not None:
         _force(exposed.graph, branch)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = FATAL
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    if weights.folder is not None:
-        options.add_session_config_entry(FOLDER_OPTION, str(weights.folder))
-    else:
-        _inline(exposed, weights)
-    try:
-        return ort.InferenceSession(
-            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as failure:  # the runtime's exceptions have no common base of their own
-        raise RefusedError(str(failure)) from failure
+    if memory is not None and session_bytes(exposed) > memory:
+        return PiecewiseSession(exposed, weights, memory)
+    return WholeSession(create_session(exposed, weights))
 
 
-RANDOM = frozenset(
-    {
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Bernoulli",
-        "Multinomial",
-    }
-)
-"""Operators that draw numbers; the proof lets them draw the same in every session."""
+def run(session: Session, outputs: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
+    """Return the named outputs.
+
+    Raises:
+        RefusedError: ONNX Runtime fails at run time.
+    """
+    return session.run(outputs, feeds)
 
 
 def _seed(node: onnx.NodeProto, seed: int) -> None:
     kept = [a for a in node.attribute if a.name != "seed"]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute("seed", float(seed + 1))])
-
-
-def _inline(model: onnx.ModelProto, weights: WeightStore) -> None:
-    """Put weights of a model in memory back into it: bodies cannot read them from elsewhere."""
-    for tensor in all_tensors(model):
-        if is_external(tensor):
-            place = weights.place(tensor)
-            tensor.raw_data = b"".join(map(bytes, place.chunks()))
-            del tensor.external_data[:]
-            tensor.data_location = onnx.TensorProto.DEFAULT
 
 
 CONDITION = "spa_forced_condition"
@@ -114,17 +82,3 @@ def _force(graph: onnx.GraphProto, branch: Branch) -> None:
         for node in inner.node:
             if node.op_type == "If" and node.output[0] in branch.results:
                 node.input[0] = CONDITION
-
-
-def run(session: ort.InferenceSession, outputs: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
-    """Return the named outputs.
-
-    Raises:
-        RefusedError: ONNX Runtime fails at run time.
-    """
-    options = ort.RunOptions()
-    options.log_severity_level = FATAL
-    try:
-        return [np.asarray(y) for y in session.run(list(outputs), dict(feeds), options)]
-    except Exception as failure:  # as above
-        raise RefusedError(str(failure)) from failure

@@ -6,24 +6,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.prove.feeds import make_feeds, symbol_choices
-from spa_onnx.prove.runtime import Branch, RefusedError, open_session, run
+from spa_onnx.prove.runtime import Branch, open_session, run
+from spa_onnx.prove.session import Feeds, NotLoadedError, RefusedError, Session
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run of the original: numbers of its symbols, inputs, forced branch, what it computed."""
+    """One run of the original.
+
+    Attributes:
+        symbols: numbers of its dynamic axes.
+        feeds: inputs.
+        branch: what its Ifs were forced to take.
+        tensors: what it computed.
+        pieces: number of pieces that it ran in.
+    """
 
     symbols: Mapping[str, int]
-    feeds: Mapping[str, NDArray[Any]]
+    feeds: Feeds
     branch: Branch | None
     tensors: Sequence[NDArray[Any]]
+    pieces: int
 
 
 TRIALS = 2
@@ -36,6 +45,7 @@ def run_original(
     names: Sequence[str],
     seed: int,
     input_shapes: Mapping[str, tuple[int, ...]],
+    memory: int,
 ) -> list[Trial]:
     """Run the original at the first sizes that it accepts, through every branch of its Ifs."""
     open_ifs = frozenset(
@@ -50,12 +60,12 @@ def run_original(
         if branch is None and trials:
             break  # both branches were run already
         try:
-            session = open_session(state.graph.model, original.weights, names, branch)
-        except RefusedError as refusal:
+            session = open_session(state.graph.model, original.weights, names, branch, memory)
+            found, failure = _runs(session, state, names, seed, input_shapes, branch)
+        except NotLoadedError as refusal:
             if branch is None:
                 raise RuntimeRefusedError(original.label, "load", str(refusal)) from refusal
             continue
-        found, failure = _runs(session, state, names, seed, input_shapes, branch)
         trials += found
         del session
     if not trials:
@@ -64,7 +74,7 @@ def run_original(
 
 
 def _runs(
-    session: ort.InferenceSession,
+    session: Session,
     state: Propagation,
     names: Sequence[str],
     seed: int,
@@ -78,7 +88,10 @@ def _runs(
         for symbols in symbol_choices(state, input_shapes):
             feeds = make_feeds(state, symbols, seed + len(trials), fill)
             try:
-                trials.append(Trial(symbols, feeds, branch, run(session, names, feeds)))
+                tensors = run(session, names, feeds)
+                trials.append(Trial(symbols, feeds, branch, tensors, session.pieces))
+            except NotLoadedError:  # a later piece; no other size would change that
+                raise
             except RefusedError as refusal:
                 failure = str(refusal)
             if len(trials) == TRIALS:

@@ -10,15 +10,18 @@ from typing import Any
 from rich.console import Console
 
 from spa_onnx.prove.proof_values import Difference, Proof
-from spa_onnx.report.words import count
+from spa_onnx.report.words import count, size
 
 
 def proof_line(proof: Proof) -> str:
     """Return the proof in one sentence."""
     compared = len(proof.outputs) + len(proof.inner)
+    pieces = ""
+    if proof.pieces > 1:
+        pieces = f", in {proof.pieces} pieces of up to {size(proof.memory)} of weights"
     return (
-        f"{count(compared, 'tensor')} compared with the masked original: largest difference "
-        f"{proof.largest:.2g} of scale, power {proof.power:.2g}"
+        f"{count(compared, 'tensor')} compared with the masked original{pieces}: largest "
+        f"difference {proof.largest:.2g} of scale, power {proof.power:.2g}"
     )
 
 

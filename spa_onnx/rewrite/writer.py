@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +16,7 @@ from spa_onnx.load.store import byte_length, is_external, references
 from spa_onnx.load.wire import inflate
 from spa_onnx.rewrite.apply import Rewritten
 from spa_onnx.rewrite.payload import SCHEME, Payload, refer
+from spa_onnx.rewrite.pending import PendingFile, pending
 
 PROTOBUF_LIMIT = 2**31 - 1 - (1 << 20)
 """Bytes that fit one protobuf message, with a margin for its own fields."""
@@ -86,31 +84,6 @@ def _stream(
                 write(chunk)
 
 
-@dataclass(slots=True)
-class PendingFile:
-    """A model written under a temporary name beside its destination.
-
-    Attributes:
-        path: the temporary model file; it can be loaded and verified.
-    """
-
-    path: Path
-    _target: Path
-    _data: tuple[Path, Path] | None = None
-
-    def commit(self) -> None:
-        """Give the file its name, replacing what was there."""
-        if self._data is not None:
-            model = onnx.ModelProto.FromString(self.path.read_bytes())
-            for tensor in all_tensors(model):
-                for entry in tensor.external_data:
-                    if entry.key == "location" and entry.value == self._data[0].name:
-                        entry.value = self._data[1].name
-            self.path.write_bytes(model.SerializeToString())
-            self._data[0].replace(self._data[1])
-        self.path.replace(self._target)
-
-
 @contextmanager
 def pending_file(rewritten: Rewritten, loaded: LoadedModel, target: Path) -> Generator[PendingFile]:
     """Write a model under a temporary name; nothing stays unless it is committed.
@@ -122,37 +95,20 @@ def pending_file(rewritten: Rewritten, loaded: LoadedModel, target: Path) -> Gen
         ModelFileError: the folder cannot be written.
     """
     payloads = payloads_of(rewritten, loaded)
-    external = loaded.has_external_data or sum(p.length for p in payloads.values()) > PROTOBUF_LIMIT
-    made: list[Path] = []
-    try:
+    outside = loaded.has_external_data or sum(p.length for p in payloads.values()) > PROTOBUF_LIMIT
+    with ExitStack() as stack:
         try:
-            made.append(_temporary(target, ".onnx"))
-            if external:
-                made.append(_temporary(target, ".data"))
-                data = target.with_name(target.name + ".data")
-                _write_external(rewritten.model, payloads, made[0], made[1])
-                pending = PendingFile(made[0], target, (made[1], data))
+            file = pending(target, outside=outside)
+            stack.callback(file.clean_up)
+            if file.weights is not None:
+                _write_external(rewritten.model, payloads, file.path, file.weights)
             else:
-                with made[0].open("wb") as file:
-                    _stream(rewritten.model, payloads, file.write)
-                pending = PendingFile(made[0], target)
+                with file.path.open("wb") as stream:
+                    _stream(rewritten.model, payloads, stream.write)
         except OSError as failure:
             remedy = "Choose a folder that can be written and has room"
             raise ModelFileError(str(target), f"cannot be written ({failure})", remedy) from failure
-        yield pending
-    finally:
-        for path in made:
-            with suppress(FileNotFoundError):
-                path.unlink()
-
-
-def _temporary(target: Path, suffix: str) -> Path:
-    handle, name = tempfile.mkstemp(suffix, f".{target.name}.", target.parent)
-    umask = os.umask(0)
-    os.umask(umask)
-    os.fchmod(handle, 0o666 & ~umask)
-    os.close(handle)
-    return Path(name)
+        yield file
 
 
 def _write_external(

@@ -8,7 +8,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import spa_onnx
+from spa_onnx.load import source
 from spa_onnx.load.model import load
+from spa_onnx.load.store import WeightStore
+from spa_onnx.rewrite.payload import refer
 from tests.builders import GraphBuilder
 
 Entries = dict[str, str | None]
@@ -44,6 +47,32 @@ def change(folder: Path, **entries: str | None) -> Path:
             tensor.external_data.add(key=key, value=value)
     path.write_bytes(model.SerializeToString())
     return path
+
+
+@pytest.mark.parametrize(("odd", "pieces"), [(0, 1), (1, 1), (5, 3), (None, 3)])
+def test_a_weight_is_told_from_a_constant_by_its_first_piece(
+    odd: int | None, pieces: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three pieces of two numbers; one number may differ."""
+    monkeypatch.setattr(source, "CHUNK", 8)
+    array = np.full(6, 2, np.float32)
+    if odd is not None:
+        array[odd] = 7
+    array.tofile(tmp_path / "w.bin")
+    tensor = TensorProto(name="w", dims=[6], data_type=TensorProto.FLOAT)
+    refer(tensor, "w.bin", 0, 24)
+    store = WeightStore(tmp_path)
+    read: list[int] = []
+    file = store.place(tensor).source
+    plain = file.read_into
+
+    def read_into(offset: int, target: np.ndarray) -> None:
+        read.append(offset)
+        plain(offset, target)
+
+    monkeypatch.setattr(file, "read_into", read_into)
+    assert store.is_uniform(tensor) == (odd is None)
+    assert len(read) == pieces
 
 
 def test_external_weights_are_read(folder: Path) -> None:

@@ -22,7 +22,7 @@ REPORT = PruneReport(
     ),
     refusals=(KERNEL, OUTPUT, TABLE),
     unknown_operators={"Strange": 2},
-    proof=Proof((Difference("y", 2e-7, 1.25),), (Difference("t", 1e-7, 0.5),), (), {}),
+    proof=Proof((Difference("y", 2e-7, 1.25),), (Difference("t", 1e-7, 0.5),), (), {}, 1, 10**9),
     seconds={"load": 0.25, "verify": 1.0},
     settings={},
     versions={},
