@@ -8,6 +8,7 @@ from typing import Any
 
 from spa_onnx.allocate.budget import Budget, Ratio
 from spa_onnx.errors import UsageError
+from spa_onnx.granularity import chosen_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class PruneConfig:
             for a ratio and ``global`` for a cost budget.
         align: kept widths are multiples of this where a dim is long enough.
         exclude: shell patterns of node, tensor and dim names that stay whole.
+        granularity: kinds of dims that may be cut, all if none is named; ``no-`` in front of a kind
+            leaves its dims whole.
         input_shapes: numbers for inputs with symbolic axes, by input name.
         seed: for passes that draw numbers, and for the inputs of the proof.
         verify: prove the result before it is written.
@@ -31,6 +34,7 @@ class PruneConfig:
     allocation: Any = None
     align: int = 1
     exclude: tuple[str, ...] = ()
+    granularity: tuple[str, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     verify: bool = True
@@ -40,6 +44,7 @@ class PruneConfig:
             raise UsageError(f"align {self.align} is not a positive number")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative")
+        chosen_kinds(self.granularity)
         for name, shape in self.input_shapes.items():
             if any(n < 1 for n in shape):
                 raise UsageError(f"input shape {name}:{shape} has a length below one")

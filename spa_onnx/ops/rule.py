@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from spa_onnx.algebra.expression import Axes, Expr
 from spa_onnx.algebra.size import Polynomial, Size
 from spa_onnx.algebra.space import Space
+from spa_onnx.granularity import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,6 +94,7 @@ class Coupling:
         consumed: axes that a contraction sums over.
         resize: recomputes size constants for the lanes that stay.
         work: multiply-accumulate operations, a sum of products of axis lengths.
+        kinds: what lanes inside a fused operator are, where the graph does not show it.
     """
 
     outputs: tuple[Axes | None, ...]
@@ -101,6 +103,7 @@ class Coupling:
     consumed: tuple[Expr, ...] = ()
     resize: Callable[[Lanes], Resized] | None = None
     work: tuple[Axes, ...] = ()
+    kinds: tuple[tuple[Kind, Expr], ...] = ()
 
 
 class Operands(Protocol):

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from spa_onnx.algebra.expression import Dim
-from spa_onnx.analyse.dims import Analysis, stable_name
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.analyse.members import stable_name
 from spa_onnx.errors import PlanError
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.plan.lanes import BoolArray, Kept, KeptLanes
