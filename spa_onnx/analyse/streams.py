@@ -114,7 +114,10 @@ class _Walk:
     def _adds_back(self, stream: str, result: str, dim: Dim) -> bool:
         """Say whether ``result`` was computed from the lanes of ``stream`` and made anew."""
         given = self._origins.get((stream, dim), 0)
-        if not self._origins.get((result, dim), 0) & ~given:
+        made = self._origins.get((result, dim), 0)
+        if (
+            not made or made & given
+        ):  # lanes of the stream inside the result: a gate or a skip in it
             return False
         return any(
             bit & self._ancestry.get(result, 0) and not origins & ~given

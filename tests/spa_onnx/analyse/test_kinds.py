@@ -223,6 +223,15 @@ def test_terms_that_are_only_added_up_are_no_stream() -> None:
     assert kinds(g.model(g.linear(y, 3), g.linear(g.relu(y), 4))) == {"ffn": [8]}
 
 
+def test_a_skip_inside_a_gate_is_no_stream() -> None:
+    """A state space model adds its input, scaled, to what came of the same lanes."""
+    g = GraphBuilder(opset=17)
+    x = g.linear(g.input("x", (2, 6)), 8)
+    step = g.linear(g.linear(x, 4), 8)
+    y = g.add(g.mul(x, g.scale(8)), g.mul(x, step))
+    assert kinds(g.model(g.linear(y, 3))) == {"ffn": [4, 8]}
+
+
 def test_a_stream_without_norms_is_a_stream() -> None:
     g = GraphBuilder(opset=17)
     x = g.linear(g.input("x", (2, 6)), 8)
