@@ -24,6 +24,7 @@ from spa_onnx.algebra.size import Polynomial, terms_of
 from spa_onnx.algebra.space import Reason
 from spa_onnx.analyse.factors import choose_factors, removed_by_halving
 from spa_onnx.analyse.kinds import kinds_of_dims
+from spa_onnx.analyse.lane_numbers import least_lanes
 from spa_onnx.analyse.members import Member, excluded_dims, members_of, stable_name
 from spa_onnx.analyse.propagate import InputShapes, Propagation, propagate
 from spa_onnx.analyse.rows import uneven_rows
@@ -43,6 +44,7 @@ class PrunableDim:
         members: every initializer axis that holds the lanes.
         name: stable name, from the tensor axis where the dim first appeared.
         kind: what the lanes are to somebody who knows the architecture.
+        least: how many lanes must stay, for something chooses so many of them.
     """
 
     dim: Dim
@@ -50,6 +52,7 @@ class PrunableDim:
     members: tuple[Member, ...]
     name: str
     kind: Kind
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def choose_dims(
         kinds: dims of other kinds stay whole; the choice among factors is made after this one.
     """
     _fix_unknown_lengths(state)
+    least = least_lanes(state)
     members = members_of(state)
     matched = {pattern: excluded_dims(state, members, pattern) for pattern in exclude}
     excluded = set[Dim]().union(*filter(None, matched.values()))
@@ -136,7 +140,7 @@ def choose_dims(
     chosen = choose_factors(state, {d for d in prunable if kind[d] in kinds})
     rows = uneven_rows(state, prunable, chosen)
     dims = [
-        PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d), kind[d])
+        PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d), kind[d], least.get(d, 1))
         for d in sorted(prunable, key=lambda d: d.index)
     ]
     unmatched = tuple(p for p, found in matched.items() if found is None)

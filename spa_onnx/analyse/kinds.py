@@ -7,7 +7,8 @@ In this order, the first that fits:
     heads       lanes that attention runs over one by one (:mod:`.attention_lanes`)
     head-dims   lanes of one head, of queries and keys or of values
     experts     lanes that stand beside other made lanes in a weight, one matrix for each, while a
-                router, a weight without such company, makes them as well
+                router, a weight without such company, makes them as well; or lanes of which the
+                best are chosen by number
     ffn         only MatMul, Gemm or Einsum make these lanes, and one of these sums over them
     channels    all others: of convolutions, embeddings, recurrent states
 
@@ -78,6 +79,8 @@ def _matrix_lanes(state: Propagation) -> set[Dim]:
         if coupling is None:
             continue
         plain = bool(coupling.work) and not is_convolution(node) and node.op not in RECURRENT
+        if coupling.reads:
+            continue  # a weight that was made elsewhere; its products come later
         for dim in _dims(state, coupling.produced):
             if plain:
                 made[dim] += 1
@@ -93,9 +96,10 @@ def plain_weights(state: Propagation) -> frozenset[str]:
     computed: set[str] = set()
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         contracts = coupling is not None and bool(coupling.work)
-        if contracts or not computed.isdisjoint(node.inputs):
+        given = node.inputs[:1] if state.selected.issuperset(node.outputs) else node.inputs
+        if contracts or not computed.isdisjoint(given):
             computed.update(node.outputs)
-    return frozenset({*state.graph.tensors, *state.weights} - computed)
+    return frozenset({*state.graph.tensors, *state.weights, *state.selected} - computed)
 
 
 def _experts(state: Propagation, matrices: frozenset[str]) -> set[Dim]:
@@ -106,7 +110,8 @@ def _experts(state: Propagation, matrices: frozenset[str]) -> set[Dim]:
             beside.update(d for e in free for d in dims_in(e))
         else:
             routed.update(sole_factor(e) for e in free)
-    return {d for d in beside if d in routed}
+    chosen = {d for e in state.numbers.values() for d in dims_in(state.space.normal(e))}
+    return {d for d in beside if d in routed} | chosen
 
 
 def weight_sides(

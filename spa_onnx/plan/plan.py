@@ -119,6 +119,8 @@ class Plan:
             if dim is None or dim.dim.size != cut.size:
                 raise PlanError(source, f"cuts dim {cut.name!r} of {cut.size} lanes, unknown here")
             kept[dim.dim] = _kept(cut, dim.rows, analysis, source)
+            if kept[dim.dim].count < dim.least:
+                raise PlanError(source, f"keeps fewer than {dim.least} lanes of {cut.name!r}")
         return kept
 
 
