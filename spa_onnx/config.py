@@ -8,6 +8,7 @@ from typing import Any
 
 from spa_onnx.allocate.budget import Budget, Ratio
 from spa_onnx.errors import UsageError
+from spa_onnx.granularity import chosen_kinds
 
 PROOF_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
@@ -24,6 +25,8 @@ class PruneConfig:
             for a ratio and ``global`` for a cost budget.
         align: kept widths are multiples of this where a dim is long enough.
         exclude: shell patterns of node, tensor and dim names that stay whole.
+        granularity: kinds of dims that may be cut, all if none is named; ``no-`` in front of a kind
+            leaves its dims whole.
         input_shapes: numbers for inputs with symbolic axes, by input name.
         seed: for passes that draw numbers, and for the inputs of the proof.
         verify: prove the result before it is written.
@@ -36,6 +39,7 @@ class PruneConfig:
     allocation: Any = None
     align: int = 1
     exclude: tuple[str, ...] = ()
+    granularity: tuple[str, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     verify: bool = True
@@ -48,6 +52,7 @@ class PruneConfig:
             raise UsageError(f"seed {self.seed} is negative")
         if self.proof_memory < 1:
             raise UsageError(f"proof memory {self.proof_memory} is not a positive number of bytes")
+        chosen_kinds(self.granularity)
         for name, shape in self.input_shapes.items():
             if any(n < 1 for n in shape):
                 raise UsageError(f"input shape {name}:{shape} has a length below one")

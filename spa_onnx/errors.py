@@ -112,8 +112,10 @@ class UnknownShapeError(ModelError):
 class NothingToPruneError(ModelError):
     """No dim of the model is prunable, or every prunable one is excluded."""
 
-    def __init__(self, reasons: Sequence[str]) -> None:
+    def __init__(self, reasons: Sequence[str], kinds: Sequence[str] = ()) -> None:
         detail = "; ".join(reasons) if reasons else "the model holds no weight matrices"
+        if kinds:
+            detail = f"the granularity leaves out all that there is, {', '.join(kinds)}"
         super().__init__(
             f"nothing can be pruned: {detail}. `spa-onnx analyze MODEL --why` lists every axis"
         )

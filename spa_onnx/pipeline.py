@@ -132,9 +132,9 @@ def _prune(
     rigid: frozenset[str],
 ) -> PruneResult:
     with stages("analyse"):
-        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
+        analysis = _analyse(normalise(loaded), config, rigid)
         if not analysis.dims:
-            raise NothingToPruneError(_main_reasons(analysis))
+            raise NothingToPruneError(_main_reasons(analysis), list(analysis.kinds()))
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
     with stages("score"):
         scores = score(analysis, importance, config.seed)
@@ -169,7 +169,7 @@ def apply(
     check_weights(loaded, output)
     with stages("analyse"):
         rigid = rigid_nodes(plan, name)
-        analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
+        analysis = _analyse(normalise(loaded), config, rigid)
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
         kept = plan.lanes(analysis, name)
     return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
@@ -179,14 +179,17 @@ def analyze(
     model: Source,
     *,
     exclude: tuple[str, ...] = (),
+    granularity: tuple[str, ...] = (),
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Analysis:
     """Return the prunable dims of a model, and the weight axes that are fixed with the reasons.
 
     Raises:
+        UsageError: the granularity has an unknown word, or leaves nothing.
         ModelError: the model cannot be used.
     """
-    return _analyse(normalise(load(model)), input_shapes or {}, exclude)
+    config = PruneConfig(exclude=exclude, granularity=granularity, input_shapes=input_shapes or {})
+    return _analyse(normalise(load(model)), config)
 
 
 def verify(
@@ -209,7 +212,7 @@ def verify(
     config = planned_config(plan, name, verify=True)
     loaded = load(model)
     rigid = rigid_nodes(plan, name)
-    analysis = _analyse(normalise(loaded), config.input_shapes, config.exclude, rigid)
+    analysis = _analyse(normalise(loaded), config, rigid)
     kept = plan.lanes(analysis, name)
     shapes = config.input_shapes
     return prove(loaded, analysis, kept, load(pruned), seed, shapes, proof_memory)
@@ -271,14 +274,9 @@ def _prove(
         raise
 
 
-def _analyse(
-    graph: Graph,
-    input_shapes: Mapping[str, tuple[int, ...]],
-    exclude: tuple[str, ...],
-    rigid: frozenset[str] = frozenset(),
-) -> Analysis:
-    check_input_shapes(graph, input_shapes)
-    return analyse(graph, input_shapes, exclude, rigid)
+def _analyse(graph: Graph, config: PruneConfig, rigid: frozenset[str] = frozenset()) -> Analysis:
+    check_input_shapes(graph, config.input_shapes)
+    return analyse(graph, config.input_shapes, config.exclude, rigid, config.granularity)
 
 
 def _main_reasons(analysis: Analysis) -> list[str]:

@@ -30,6 +30,7 @@ class AllocationProblem:
         costs: cost polynomials over the dims' widths.
         budget: what is to be met.
         align: kept widths are multiples of this where the dim is that long.
+        least: for dims of which lanes are chosen how many must stay.
         reachable: for dims with coupled lanes the widths that whole orbits give, ascending.
     """
 
@@ -39,6 +40,7 @@ class AllocationProblem:
     budget: Budget
     align: int
     reachable: Mapping[int, IntArray] = field(default_factory=dict)
+    least: Mapping[int, int] = field(default_factory=dict)
 
     def feasible(self, widths: NDArray[np.int64]) -> IntArray:
         """Return the nearest widths below that can be kept, or the least ones that can.
@@ -51,7 +53,13 @@ class AllocationProblem:
         result = np.maximum(rounded, floor)
         for k, reachable in self.reachable.items():
             result[k] = reachable[max(0, int(np.searchsorted(reachable, widths[k], "right")) - 1)]
-        return result
+        return self.enough(result)
+
+    def enough(self, widths: IntArray) -> IntArray:
+        """Return the widths, no dim below the number of its lanes that must stay."""
+        for k, least in self.least.items():
+            widths[k] = max(least, widths[k])
+        return widths
 
     def quantity(self) -> tuple[str, CostPolynomial, float]:
         """Return name, polynomial and kept share of a cost budget.
@@ -110,7 +118,8 @@ def make_problem(
         if labels is not None:
             _, counts = _ranked_orbits(scores[d.dim][0], labels)
             reachable[k] = np.cumsum(counts)
-    return AllocationProblem(sizes, worth, model_costs, budget, align, reachable)
+    least = {k: d.least for k, d in enumerate(analysis.dims) if d.least > 1}
+    return AllocationProblem(sizes, worth, model_costs, budget, align, reachable, least)
 
 
 def keep_best(
@@ -118,7 +127,8 @@ def keep_best(
 ) -> dict[Dim, Kept]:
     """Return the best lanes of every dim at its width; lanes that are coupled stay together."""
     kept: dict[Dim, Kept] = {}
-    for d, width in zip(analysis.dims, widths.tolist(), strict=True):
+    for d, given in zip(analysis.dims, widths.tolist(), strict=True):
+        width = max(d.least, given)
         if width >= d.dim.size:
             continue
         labels = analysis.propagation.space.orbits(d.dim)

@@ -8,10 +8,8 @@ ties the rows together.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from math import prod
 from typing import Literal
 
@@ -25,28 +23,15 @@ from spa_onnx.algebra.expression import (
 from spa_onnx.algebra.size import Polynomial, terms_of
 from spa_onnx.algebra.space import Reason
 from spa_onnx.analyse.factors import choose_factors, removed_by_halving
+from spa_onnx.analyse.kinds import kinds_of_dims
+from spa_onnx.analyse.lane_numbers import least_lanes
+from spa_onnx.analyse.members import Member, excluded_dims, members_of, stable_name
 from spa_onnx.analyse.propagate import InputShapes, Propagation, propagate
 from spa_onnx.analyse.rows import uneven_rows
 from spa_onnx.cost.polynomial import costs
-from spa_onnx.graph.node import BodyEntry, Node
+from spa_onnx.granularity import KINDS, Kind, chosen_kinds
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Mixed
-
-Role = Literal["produces", "consumes", "follows"]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One axis of one initializer that a dim runs along.
-
-    Attributes:
-        role: whether a contraction's weight makes the lanes, sums over them, or the tensor only
-            follows (bias, scale, statistics, tables).
-    """
-
-    tensor: str
-    axis: int
-    role: Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +43,16 @@ class PrunableDim:
         rows: the dim in each of whose lanes other lanes of ``dim`` may stay; None if tied.
         members: every initializer axis that holds the lanes.
         name: stable name, from the tensor axis where the dim first appeared.
+        kind: what the lanes are to somebody who knows the architecture.
+        least: how many lanes must stay, for something chooses so many of them.
     """
 
     dim: Dim
     rows: Dim | None
     members: tuple[Member, ...]
     name: str
+    kind: Kind
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +75,20 @@ class Analysis:
         dims: what may be cut.
         fixed: weight axes that may not, heaviest first.
         unmatched: exclusion patterns that name nothing in the model.
+        spared: dims that could be cut as well, but are another factor of a product of which one is
+            cut, or of a kind that was not asked for.
     """
 
     propagation: Propagation
     dims: tuple[PrunableDim, ...]
     fixed: tuple[FixedAxis, ...]
     unmatched: tuple[str, ...] = ()
+    spared: tuple[PrunableDim, ...] = ()
+
+    def kinds(self) -> dict[Kind, int]:
+        """Return how many dims of each kind could be cut, asked for or not."""
+        found = [d.kind for d in (*self.dims, *self.spared)]
+        return {kind: found.count(kind) for kind in KINDS if kind in found}
 
 
 def analyse(
@@ -99,16 +96,19 @@ def analyse(
     input_shapes: InputShapes,
     exclude: Iterable[str] = (),
     rigid: frozenset[str] = frozenset(),
+    granularity: Sequence[str] = (),
 ) -> Analysis:
     """Return what can be cut of a graph.
 
     Where channels are shuffled, both readings of a shuffle are tried and the one kept that lets
     half of every dim take more parameters with it.
     """
-    first = choose_dims(propagate(graph, input_shapes, rigid=rigid), exclude)
+    kinds = chosen_kinds(granularity)
+    first = choose_dims(propagate(graph, input_shapes, rigid=rigid), exclude, kinds)
     if not first.propagation.shuffles:
         return first
-    second = choose_dims(propagate(graph, input_shapes, rigid=rigid, permute=True), exclude)
+    permuted = propagate(graph, input_shapes, rigid=rigid, permute=True)
+    second = choose_dims(permuted, exclude, kinds)
     return max((first, second), key=_halved)
 
 
@@ -117,32 +117,44 @@ def _halved(analysis: Analysis) -> float:
     return removed_by_halving(dims, costs(analysis.propagation, dims, {}).parameters)
 
 
-def choose_dims(state: Propagation, exclude: Iterable[str] = ()) -> Analysis:
+def choose_dims(
+    state: Propagation,
+    exclude: Iterable[str] = (),
+    kinds: frozenset[Kind] = frozenset(KINDS),
+) -> Analysis:
     """Return the prunable dims of a solved graph.
 
     Args:
         state: the solved graph.
         exclude: shell patterns; a dim with a member, node or dim name that matches one stays whole.
+        kinds: dims of other kinds stay whole; the choice among factors is made after this one.
     """
     _fix_unknown_lengths(state)
-    members = _members(state)
-    matched = {pattern: _excluded(state, members, pattern) for pattern in exclude}
+    least = least_lanes(state)
+    members = members_of(state)
+    matched = {pattern: excluded_dims(state, members, pattern) for pattern in exclude}
     excluded = set[Dim]().union(*filter(None, matched.values()))
     made, used = _dims_of(state, "produced"), _dims_of(state, "consumed")
     prunable = {d for d in members if d in made and d in used and d not in excluded}
-    chosen = choose_factors(state, prunable)
+    kind = kinds_of_dims(state, prunable)
+    chosen = choose_factors(state, {d for d in prunable if kind[d] in kinds})
     rows = uneven_rows(state, prunable, chosen)
-    dims = tuple(
-        PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d))
-        for d in sorted(chosen, key=lambda d: d.index)
+    dims = [
+        PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d), kind[d], least.get(d, 1))
+        for d in sorted(prunable, key=lambda d: d.index)
+    ]
+    unmatched = tuple(p for p, found in matched.items() if found is None)
+    whole = {
+        d: f"{k} lanes, left whole by the granularity" for d, k in kind.items() if k not in kinds
+    }
+    whole |= dict.fromkeys(excluded, "excluded by a pattern")
+    return Analysis(
+        state,
+        tuple(d for d in dims if d.dim in chosen),
+        _fixed_axes(state, members, made, used, whole),
+        unmatched,
+        tuple(d for d in dims if d.dim not in chosen),
     )
-    fixed = _fixed_axes(state, members, made, used, excluded)
-    return Analysis(state, dims, fixed, tuple(p for p, found in matched.items() if found is None))
-
-
-def stable_name(dim: Dim) -> str:
-    """Return the name by which plans and users know a dim."""
-    return f"{dim.name}#{dim.index}"
 
 
 def _fix_unknown_lengths(state: Propagation) -> None:
@@ -177,70 +189,6 @@ def _fix_unless_known(
         state.space.fix(expr, f"{mixed.neutral.value} over lanes times a run-time length")
 
 
-def _members(state: Propagation) -> dict[Dim, list[Member]]:
-    roles = _roles(state)
-    found: dict[Dim, list[Member]] = defaultdict(list)
-    for name in (*state.graph.tensors, *state.generated):
-        if name not in state.axes:
-            continue
-        for k, e in enumerate(state.axes_of(name) or ()):
-            for dim in dict.fromkeys(dims_in(e)):
-                found[dim].append(Member(name, k, roles.get((name, dim), "follows")))
-    return found
-
-
-def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
-    """Return which initializer makes or sums over a dim, seen through transposes and casts."""
-    makers = {name: node for node in state.graph.nodes for name in node.outputs}
-    roles: dict[tuple[str, Dim], Role] = {}
-    for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
-        if coupling is None or not (coupling.produced or coupling.consumed):
-            continue
-        for name in filter(state.is_weight, node.inputs[:3]):
-            while (
-                name not in state.graph.tensors and name in makers and name not in state.generated
-            ):
-                name = _source(makers[name], name)
-            for role, exprs in (("consumes", coupling.consumed), ("produces", coupling.produced)):
-                for e in exprs:
-                    for dim in dims_in(state.space.normal(e)):
-                        roles.setdefault((name, dim), role)  # type: ignore[arg-type]
-    matrices = {
-        n for n in (*state.graph.tensors, *state.generated) if len(state.axes.get(n) or ()) > 1
-    }
-    return {key: role for key, role in roles.items() if key[0] in matrices}
-
-
-def _source(maker: Node, name: str) -> str:
-    """Return the tensor that a weight is made of: its node's first input, or what enters a body."""
-    if isinstance(maker, BodyEntry):
-        outer: str = maker.inputs[maker.outputs.index(name)]
-        return outer
-    return next(filter(None, maker.inputs), "")
-
-
-def _excluded(
-    state: Propagation, members: Mapping[Dim, list[Member]], pattern: str
-) -> set[Dim] | None:
-    """Return the dims of tensors, nodes and dims that a pattern names; None if it names nothing."""
-
-    def matches(name: str) -> bool:
-        return name == pattern or fnmatchcase(name, pattern)
-
-    found = {
-        d
-        for d, ms in members.items()
-        if matches(d.name) or matches(stable_name(d)) or any(matches(m.tensor) for m in ms)
-    }
-    named = bool(found)
-    for node in state.graph.nodes:
-        if matches(node.proto.name) or any(map(matches, node.outputs)):
-            named = True
-            for name in (*node.inputs, *node.outputs):
-                found.update(d for e in state.axes_of(name) or () for d in dims_in(e))
-    return found if named else None
-
-
 def _dims_of(state: Propagation, side: Literal["produced", "consumed"]) -> set[Dim]:
     return {
         dim
@@ -259,7 +207,7 @@ def _fixed_axes(
     members: Mapping[Dim, list[Member]],
     made: set[Dim],
     used: set[Dim],
-    excluded: set[Dim],
+    whole: Mapping[Dim, str],
 ) -> tuple[FixedAxis, ...]:
     found = []
     for name, tensor in state.graph.tensors.items():
@@ -268,13 +216,13 @@ def _fixed_axes(
         original = state.axes[name] or ()
         for k, e in enumerate(state.axes_of(name) or ()):
             free = dims_in(e)
-            if tensor.dims[k] < 2 or any(d in made & used and d not in excluded for d in free):
+            if tensor.dims[k] < 2 or any(d in made & used and d not in whole for d in free):
                 continue
             reasons = state.space.reasons(original[k])
             for d in free:
                 where = f"dim {d.name}"
-                if d in excluded:
-                    reasons.append(Reason(where, "excluded by a pattern"))
+                if d in whole:
+                    reasons.append(Reason(where, whole[d]))
                 elif d not in made:
                     reasons.append(Reason(where, "no weight produces these lanes"))
                 elif d not in used:

@@ -1,8 +1,10 @@
 """Choose which factors of products are cut, so that a ratio never applies twice to one axis.
 
-Of ``g*i`` and ``g*o`` either the groups ``g`` go or, in every group, lanes ``i`` and ``o``. The
-choice is the set of dims, no two in one product, whose halving saves most operations; tables and
-biases do not count, or attention would lose whole heads for the sake of its position tables.
+Of ``g*i`` and ``g*o`` either the groups ``g`` go or, in every group, lanes ``i`` and ``o``. Axes
+that stand side by side in one weight (heads and their width in an einsum, experts and their
+neurons) are a product too if they are made together or summed over together. The choice is the set
+of dims, no two in one product, whose halving saves most operations; tables and biases do not count,
+or attention would lose whole heads for the sake of its position tables.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spa_onnx.algebra.expression import Dim, Expr, Nested, Permuted, dims_in
+from spa_onnx.analyse.kinds import plain_weights, weight_sides
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.cost.polynomial import CostPolynomial, costs
 
@@ -107,4 +110,8 @@ def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
     for axes in state.all_axes():
         for e in axes:
             visit(e)
+    for sides in weight_sides(state, plain_weights(state)):
+        for side in sides:
+            if len(side) > 1:
+                visit((tuple(Nested(e) for e in side),))
     return found

@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Axes, sizes_of
+from spa_onnx.algebra.expression import Axes, Expr, sizes_of
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import Space
 from spa_onnx.analyse import control
+from spa_onnx.analyse.lane_numbers import fix_numbers, follow_numbers, selects
 from spa_onnx.analyse.lengths import followed
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import BodyEntry, Node
@@ -38,6 +39,8 @@ class Propagation:
         axes: tensor name -> axes; None where the rank is unknown.
         values: small tensors known before run time, symbols included.
         weights: tensors that depend on initializers only.
+        numbers: tensors whose values are lane numbers -> the axis that they count along.
+        selected: weights that lane numbers chose among, such as those of the best experts.
         couplings: what each node said, in node order; None where its axes were fixed.
         sources: for every entry of a known value the axes whose lengths it was computed from.
         generated: constant tensors that the graph itself fills; old exporters make weights so.
@@ -53,6 +56,8 @@ class Propagation:
     values: dict[str, Value] = field(default_factory=dict)
     sources: dict[str, list[Axes]] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
+    numbers: dict[str, Expr] = field(default_factory=dict)
+    selected: set[str] = field(default_factory=set)
     couplings: list[Coupling | None] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
     unknown_ops: dict[str, list[str]] = field(default_factory=dict)
@@ -156,8 +161,15 @@ class NodeOperands:
         return None if value is None or is_symbolic(value) else value
 
     def is_weight(self, position: int) -> bool:
-        """Say whether the input depends on initializers only."""
-        return self.has(position) and self._state.is_weight(self.node.inputs[position])
+        """Say whether the input depends on initializers, and at most on which lanes are chosen."""
+        if not self.has(position):
+            return False
+        name = self.node.inputs[position]
+        return self._state.is_weight(name) or name in self._state.selected
+
+    def numbers(self, position: int) -> Expr | None:
+        """Return the axis whose lane numbers an input holds, if it does."""
+        return self._state.numbers.get(self.node.inputs[position]) if self.has(position) else None
 
     def inferred(self, output: int) -> tuple[Size, ...] | None:
         """Return an output's shape from ONNX shape inference."""
@@ -189,11 +201,16 @@ def propagate(
             state.shuffles.append(shuffle)
             if permute:
                 state.follow_shuffle(shuffle)
-        state.couplings.append(None if node in state.permuted else _visit(state, node))
+        if node in state.permuted:
+            fix_numbers(state, node.inputs)
+            state.couplings.append(None)
+        else:
+            state.couplings.append(_visit(state, node))
     for name in graph.outputs:
         state.space.where = f"graph output '{name}'"
         state.space.fix_all(state.axes_of(name) or (), "its shape is part of the model's interface")
         state.fix_sources(name, "its length is an output")
+    fix_numbers(state, graph.outputs)
     return state
 
 
@@ -216,6 +233,7 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     size_inputs = rule.size_inputs if rule else frozenset[int]()
     _keep_data(state, node, size_inputs)
     coupling = _couple(state, node, rule)
+    follow_numbers(state, node, coupling)
     outputs = coupling.outputs if coupling else ()
     for k, name in enumerate(node.outputs):
         if name:
@@ -230,6 +248,8 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     inputs = [name for name in node.inputs if name]
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():
         state.weights.update(filter(None, node.outputs))
+    if selects(state, node, coupling):
+        state.selected.update(filter(None, node.outputs))
     return coupling
 
 

@@ -9,6 +9,7 @@ import click
 from spa_onnx.cli.options import (
     Shapes,
     exclude_option,
+    granularity_option,
     input_shape_option,
     json_flag,
     model_argument,
@@ -20,21 +21,26 @@ from spa_onnx.cli.terminal import console, progress
 @model_argument
 @click.option("--why", is_flag=True, help="List every fixed weight axis with operator and reason.")
 @json_flag
+@granularity_option
 @exclude_option
 @input_shape_option
 def analyze(
-    model: Path, why: bool, as_json: bool, exclude: tuple[str, ...], input_shapes: Shapes
+    model: Path,
+    why: bool,
+    as_json: bool,
+    granularity: tuple[str, ...],
+    exclude: tuple[str, ...],
+    input_shapes: Shapes,
 ) -> None:
-    """List the prunable dims of MODEL: lanes, members, and what a lane costs."""
+    """List the prunable dims of MODEL: kind, lanes, members, and what a lane costs."""
     with progress(lines=False) as observer:
         observer("analyse")
 
         from spa_onnx.pipeline import analyze as run
         from spa_onnx.report.analysis import make_analysis_report
 
-        report = make_analysis_report(
-            str(model), run(model, exclude=exclude, input_shapes=input_shapes)
-        )
+        analysis = run(model, exclude=exclude, granularity=granularity, input_shapes=input_shapes)
+        report = make_analysis_report(str(model), analysis)
     if as_json:
         click.echo(report.to_json(), nl=False)
         return

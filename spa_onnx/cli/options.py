@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from spa_onnx.granularity import KINDS, WITHOUT, WORDS
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -41,6 +43,18 @@ def read_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return size
 
 
+def read_words(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the words of all values, which may each hold several behind commas."""
+    words = tuple(word.strip() for value in values for word in value.split(","))
+    for word in words:
+        if word not in WORDS:
+            choices = f"{', '.join(KINDS)}, or {WITHOUT} in front of one of these"
+            raise click.BadParameter(f"{word!r} is not one of {choices}", ctx, param)
+    return words
+
+
 FILE = click.Path(path_type=Path)
 
 model_argument = click.argument("model", type=FILE)
@@ -52,6 +66,14 @@ exclude_option = click.option(
     multiple=True,
     metavar="PATTERN",
     help="Leave nodes and tensors of this shell pattern whole. Repeatable.",
+)
+granularity_option = click.option(
+    "--granularity",
+    multiple=True,
+    metavar="KIND[,KIND...]",
+    callback=read_words,
+    help=f"Cut only these kinds of lanes: {', '.join(KINDS)}; {WITHOUT}KIND: all but this. "
+    "Repeatable.",
 )
 input_shape_option = click.option(
     "--input-shape",

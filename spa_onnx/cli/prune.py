@@ -12,6 +12,7 @@ from spa_onnx.cli.options import (
     FILE,
     Shapes,
     exclude_option,
+    granularity_option,
     input_shape_option,
     model_argument,
     output_option,
@@ -43,6 +44,7 @@ STANDARD_OUTPUT = Path("-")
 @click.option(
     "--align", type=click.IntRange(1), default=1, show_default=True, help="Multiple of kept widths."
 )
+@granularity_option
 @exclude_option
 @input_shape_option
 @seed_option
@@ -62,6 +64,7 @@ def prune(
     importance: str,
     allocation: str | None,
     align: int,
+    granularity: tuple[str, ...],
     exclude: tuple[str, ...],
     input_shapes: Shapes,
     seed: int,
@@ -92,6 +95,7 @@ def prune(
         allocation=allocation,
         align=align,
         exclude=exclude,
+        granularity=granularity,
         input_shapes=input_shapes,
         seed=seed,
         verify=proved,

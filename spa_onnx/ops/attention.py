@@ -53,11 +53,13 @@ def couple_attention(operands: Operands) -> Coupling:
     query, rest = cut(space, w[1], sizes[0])
     key, value = cut(space, rest, sizes[1])
     head, width = _heads(operands, query, heads)
+    widths = [width]
     for lanes, also_width in ((key, True), (value, False)):
         other, other_width = _heads(operands, lanes, heads)
         equate(space, head, other, "heads")
         if also_width:
             equate(space, width, other_width, "query and key")
+        widths.append(other_width)
     if operands.has(2):
         equate(space, operands.axes(2)[0], w[1], "bias")
     for position in (3, 5):
@@ -82,6 +84,7 @@ def couple_attention(operands: Operands) -> Coupling:
         consumed=(space.normal(x[2]), space.normal(width)),
         resize=resize,
         work=((x[0], x[1], x[2], w[1]),),
+        kinds=(("heads", head), *(("head-dims", e) for e in widths)),
     )
 
 
@@ -94,7 +97,7 @@ def couple_multi_head_attention(operands: Operands) -> Coupling:
     if any(len(axes) != 3 for axes in given):
         raise RefusalError("packed or split queries")
     heads = node.integer("num_heads", 1)
-    (head, width), (k_head, k_width), (v_head, _) = (
+    (head, width), (k_head, k_width), (v_head, v_width) = (
         _heads(operands, axes[2], heads) for axes in given
     )
     equate(space, head, k_head, "heads")
@@ -122,6 +125,7 @@ def couple_multi_head_attention(operands: Operands) -> Coupling:
         consumed=(space.normal(width),),
         resize=resize,
         work=((*tokens, given[1][1], width, head),),
+        kinds=(("heads", head), ("head-dims", width), ("head-dims", v_width)),
     )
 
 
@@ -178,6 +182,7 @@ def couple_standard_attention(operands: Operands) -> Coupling:
         consumed=(space.normal(width),),
         resize=resize,
         work=((batch, tokens, given[1][2 if split else 1], heads, width),),
+        kinds=(("heads", heads), ("head-dims", width), ("head-dims", v_width)),
     )
 
 

@@ -73,7 +73,7 @@ def couple_triangle(operands: Operands) -> Coupling:
 
 
 def couple_one_hot(operands: Operands) -> Coupling:
-    """Insert an axis of as many lanes as there are classes."""
+    """Insert an axis of as many lanes as there are classes; of lane numbers, their own axis."""
     indices = operands.axes(0)
     rank = len(indices) + 1
     axis = operands.node.integer("axis", -1) % rank
@@ -83,7 +83,17 @@ def couple_one_hot(operands: Operands) -> Coupling:
         depth = symbol(f"classes of {operands.node.outputs[0]}")
     operands.space.fix_all((*indices, *operands.axes(2)), "class numbers")
     normal = tuple(map(operands.space.normal, indices))
-    return Coupling(((*normal[:axis], operands.space.fixed(depth), *normal[axis:]),))
+    counted = operands.numbers(0)
+    if counted is None or size_of(counted) != depth:
+        return Coupling(((*normal[:axis], operands.space.fixed(depth), *normal[axis:]),))
+    lanes = operands.space.normal(counted)
+
+    def resize(kept: Lanes) -> Resized:
+        unchanged = kept.length(lanes) == depth
+        return Resized() if unchanged else Resized(inputs={1: [kept.length(lanes)]})
+
+    y = (*normal[:axis], lanes, *normal[axis:])
+    return Coupling((y,), resize=resize, reads=frozenset({0}))
 
 
 def couple_range(operands: Operands) -> Coupling:

@@ -57,11 +57,27 @@ def _around(operands: Operands, around: tuple[Axes, Axes], middle: Axes) -> Coup
 
 
 def _couple_runtime(operands: Operands, x: Axes, axis: int) -> Coupling:
-    operands.space.fix(x[axis], "indexed at run time")
+    found = _look_up(operands, x[axis])
+    if not found:
+        operands.space.fix(x[axis], "indexed at run time")
     operands.space.fix_all(operands.axes(1), "indices")
     others = (*x[:axis], *x[axis + 1 :])
     y = (*x[:axis], *map(operands.space.normal, operands.axes(1)), *x[axis + 1 :])
-    return Coupling((y,), produced=others if operands.is_weight(0) else ())
+    return Coupling(
+        (y,),
+        produced=others if operands.is_weight(0) else (),
+        consumed=(x[axis],) if found else (),
+        reads=frozenset({1}) if found else frozenset(),
+    )
+
+
+def _look_up(operands: Operands, e: Expr) -> bool:
+    """Equate an axis with the one whose lane numbers are looked up along it, if there is one."""
+    counted = operands.numbers(1)
+    if counted is None or size_of(counted) != size_of(operands.space.normal(e)):
+        return False
+    equate(operands.space, e, counted, "lane numbers")
+    return True
 
 
 def _couple_constant(
@@ -149,9 +165,12 @@ def couple_gather_elements(operands: Operands) -> Coupling:
     """Fix the indexed axis; along axes of equal length the indices stay in their own lane."""
     x, indices = operands.axes(0), operands.axes(1)
     axis = axis_of(operands, 0, 0)
-    operands.space.fix_all((x[axis], indices[axis]), "indexed at run time")
+    found = _look_up(operands, x[axis])
+    chosen = (indices[axis],) if found else (x[axis], indices[axis])
+    operands.space.fix_all(chosen, "indexed at run time")
     _stay_in_lane(operands, x, indices, axis)
-    return Coupling((tuple(map(operands.space.normal, indices)),))
+    reads = frozenset({1}) if found else frozenset[int]()
+    return Coupling((tuple(map(operands.space.normal, indices)),), reads=reads)
 
 
 def _stay_in_lane(operands: Operands, x: Axes, indices: Axes, axis: int) -> None:
@@ -181,10 +200,13 @@ def couple_scatter(operands: Operands) -> Coupling:
     """Fix the axis that is written at computed positions; elsewhere updates stay in their lane."""
     x, indices, updates = (operands.axes(k) for k in range(3))
     axis = axis_of(operands, 0, 0)
-    operands.space.fix_all((x[axis], indices[axis], updates[axis]), "scattered at run time")
+    found = _look_up(operands, x[axis])
+    chosen = (indices[axis], updates[axis])
+    operands.space.fix_all(chosen if found else (x[axis], *chosen), "scattered at run time")
     _stay_in_lane(operands, x, indices, axis)
     _stay_in_lane(operands, indices, updates, axis)
-    return Coupling((tuple(map(operands.space.normal, x)),))
+    reads = frozenset({1}) if found else frozenset[int]()
+    return Coupling((tuple(map(operands.space.normal, x)),), reads=reads)
 
 
 def couple_scatter_nd(operands: Operands) -> Coupling:

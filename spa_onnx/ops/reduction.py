@@ -67,20 +67,32 @@ def couple_softmax(operands: Operands) -> Coupling:
 
 
 def couple_arg(operands: Operands) -> Coupling:
-    """Fix the searched axis: its lane numbers are the result."""
+    """Search one axis: lane numbers are the result, and removed lanes never win."""
     x, axis = operands.axes(0), axis_of(operands, 0, 0)
-    operands.space.fix(x[axis], "its positions are the result")
     keep = operands.node.integer("keepdims", 1)
-    return Coupling((tuple(ONE if k == axis else e for k, e in enumerate(x) if k != axis or keep),))
+    y = tuple(ONE if k == axis else e for k, e in enumerate(x) if k != axis or keep)
+    neutral = Neutral.LOWEST if operands.node.op == "ArgMax" else Neutral.HIGHEST
+    return Coupling((y,), (Mixed(0, (axis,), neutral),), numbers=((0, x[axis]),))
 
 
 def couple_top_k(operands: Operands) -> Coupling:
-    """Fix the sorted axis: its lane numbers are the result."""
+    """Sort one axis: the second result holds lane numbers, and removed lanes never win.
+
+    So at least as many lanes must stay as are chosen.
+    """
     x, axis = operands.axes(0), axis_of(operands, 0, -1)
-    operands.space.fix(x[axis], "sorted, its positions are the result")
     count = operands.sizes(1)[0] if operands.has(1) else operands.node.integer("k", 1)
+    if not isinstance(count, int):
+        operands.space.fix(x[axis], "sorted, as many are chosen as only run time knows")
     y: Axes = replaced(x, {axis: operands.space.fixed(count)})
-    return Coupling((y, y))
+    largest = operands.node.integer("largest", 1)
+    neutral = Neutral.LOWEST if largest else Neutral.HIGHEST
+    return Coupling(
+        (y, y),
+        (Mixed(0, (axis,), neutral),),
+        numbers=((1, x[axis]),),
+        limits=((x[axis], count),) if isinstance(count, int) else (),
+    )
 
 
 def couple_reverse(operands: Operands) -> Coupling:

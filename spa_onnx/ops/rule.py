@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from spa_onnx.algebra.expression import Axes, Expr
 from spa_onnx.algebra.size import Polynomial, Size
 from spa_onnx.algebra.space import Space
+from spa_onnx.granularity import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,6 +94,11 @@ class Coupling:
         consumed: axes that a contraction sums over.
         resize: recomputes size constants for the lanes that stay.
         work: multiply-accumulate operations, a sum of products of axis lengths.
+        numbers: outputs whose values are lane numbers of an axis, see
+            :mod:`spa_onnx.analyse.lane_numbers`.
+        reads: inputs of lane numbers that are looked up along their axis again.
+        limits: axes of which so many lanes must stay.
+        kinds: what lanes inside a fused operator are, where the graph does not show it.
     """
 
     outputs: tuple[Axes | None, ...]
@@ -101,6 +107,10 @@ class Coupling:
     consumed: tuple[Expr, ...] = ()
     resize: Callable[[Lanes], Resized] | None = None
     work: tuple[Axes, ...] = ()
+    numbers: tuple[tuple[int, Expr], ...] = ()
+    reads: frozenset[int] = frozenset()
+    limits: tuple[tuple[Expr, int], ...] = ()
+    kinds: tuple[tuple[Kind, Expr], ...] = ()
 
 
 class Operands(Protocol):
@@ -139,7 +149,11 @@ class Operands(Protocol):
         ...
 
     def is_weight(self, position: int) -> bool:
-        """Say whether an input depends on initializers only."""
+        """Say whether an input depends on initializers, and at most on which lanes are chosen."""
+        ...
+
+    def numbers(self, position: int) -> Expr | None:
+        """Return the axis whose lane numbers an input holds, if it does."""
         ...
 
     def inferred(self, output: int) -> tuple[Size, ...] | None:

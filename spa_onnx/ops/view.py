@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from spa_onnx.algebra.expression import Axes
+from spa_onnx.algebra.expression import Axes, Expr
 from spa_onnx.algebra.size import Size
 from spa_onnx.ops.rule import Coupling, Mixed, Neutral, Operands, RefusalError
 from spa_onnx.ops.values import Value
@@ -48,6 +48,10 @@ class Selected:
     def is_weight(self, position: int) -> bool:
         """Say whether a selected input depends on initializers only."""
         return self.has(position) and self._operands.is_weight(self.positions[position])
+
+    def numbers(self, position: int) -> Expr | None:
+        """Return the axis whose lane numbers a selected input holds."""
+        return self._operands.numbers(self.positions[position]) if self.has(position) else None
 
     def inferred(self, output: int) -> tuple[Size, ...] | None:
         """Return an output's inferred shape."""

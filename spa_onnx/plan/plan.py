@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from spa_onnx.algebra.expression import Dim
-from spa_onnx.analyse.dims import Analysis, stable_name
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.analyse.members import stable_name
 from spa_onnx.errors import PlanError
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.plan.lanes import BoolArray, Kept, KeptLanes
@@ -118,6 +119,8 @@ class Plan:
             if dim is None or dim.dim.size != cut.size:
                 raise PlanError(source, f"cuts dim {cut.name!r} of {cut.size} lanes, unknown here")
             kept[dim.dim] = _kept(cut, dim.rows, analysis, source)
+            if kept[dim.dim].count < dim.least:
+                raise PlanError(source, f"keeps fewer than {dim.least} lanes of {cut.name!r}")
         return kept
 
 

@@ -29,6 +29,7 @@ def settings_of(config: PruneConfig, rigid: frozenset[str]) -> dict[str, Any]:
         "allocation": name(config.allocation or default_allocation(config)),
         "align": config.align,
         "exclude": list(config.exclude),
+        "granularity": list(config.granularity),
         "input_shapes": {k: list(v) for k, v in config.input_shapes.items()},
         "seed": config.seed,
         "rigid": sorted(rigid),
@@ -44,9 +45,11 @@ def planned_config(plan: Plan, source: str, *, verify: bool) -> PruneConfig:
     """
     try:
         seed, exclude = plan.settings.get("seed", 0), plan.settings.get("exclude", [])
+        granularity = plan.settings.get("granularity", [])
         shapes = dict(plan.settings.get("input_shapes", {}))
         return PruneConfig(
             exclude=(exclude,) if isinstance(exclude, str) else tuple(map(str, exclude)),
+            granularity=tuple(map(str, granularity)),
             input_shapes={str(k): tuple(int(n) for n in v) for k, v in shapes.items()},
             seed=int(seed),
             verify=verify,

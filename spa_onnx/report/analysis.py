@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from spa_onnx.algebra.expression import IntArray
-from spa_onnx.analyse.dims import Analysis, PrunableDim, Role
+from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.analyse.members import Role
 from spa_onnx.cost.polynomial import CostPolynomial, Costs, costs
+from spa_onnx.granularity import Kind
 from spa_onnx.report.make import refusals, sizes_at
 from spa_onnx.report.report import Refusal, Sizes, library_versions
 
@@ -45,6 +47,7 @@ class PrunableReport:
 
     Attributes:
         name: stable name; ``--exclude`` and plans use it.
+        kind: what the lanes are to somebody who knows the architecture.
         lanes: number of lanes.
         rows: number of rows that may keep lanes of their own; None where all keep the same.
         members: the weight axes that lose a lane together.
@@ -53,11 +56,21 @@ class PrunableReport:
     """
 
     name: str
+    kind: Kind
     lanes: int
     rows: int | None
     members: tuple[MemberReport, ...]
     parameters: LaneCost
     operations: LaneCost
+
+
+@dataclass(frozen=True, slots=True)
+class SparedReport:
+    """A dim that could be cut but is not: another factor is, or its kind was not asked for."""
+
+    name: str
+    kind: Kind
+    lanes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class AnalysisReport:
         model: where the model came from.
         size: cost of the model.
         dims: what may be cut, in graph order.
+        spared: what may be cut instead, with another ``--granularity``.
         fixed: weight axes that may not, heaviest first.
         unknown_operators: operator type -> nodes that no rule covers.
         versions: of spa-onnx and what it builds on.
@@ -76,6 +90,7 @@ class AnalysisReport:
     model: str
     size: Sizes
     dims: tuple[PrunableReport, ...]
+    spared: tuple[SparedReport, ...]
     fixed: tuple[Refusal, ...]
     unknown_operators: Mapping[str, int]
     versions: Mapping[str, str]
@@ -97,6 +112,7 @@ def make_analysis_report(model: str, analysis: Analysis) -> AnalysisReport:
         model,
         sizes_at(cost, widths),
         tuple(_dim(d, k, cost, widths) for k, d in enumerate(analysis.dims)),
+        tuple(SparedReport(d.name, d.kind, d.dim.size) for d in analysis.spared),
         refusals(analysis),
         {op: len(nodes) for op, nodes in analysis.propagation.unknown_ops.items()},
         library_versions(),
@@ -106,6 +122,7 @@ def make_analysis_report(model: str, analysis: Analysis) -> AnalysisReport:
 def _dim(dim: PrunableDim, position: int, cost: Costs, widths: IntArray) -> PrunableReport:
     return PrunableReport(
         dim.name,
+        dim.kind,
         dim.dim.size,
         None if dim.rows is None else dim.rows.size,
         tuple(MemberReport(m.tensor, m.axis, m.role) for m in dim.members),

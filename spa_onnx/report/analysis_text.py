@@ -10,14 +10,22 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from spa_onnx.report.analysis import AnalysisReport, MemberReport, PrunableReport
+from spa_onnx.report.analysis import AnalysisReport, MemberReport, PrunableReport, SparedReport
 from spa_onnx.report.causes import CauseGroup, cause, group_causes
 from spa_onnx.report.report import Refusal
 from spa_onnx.report.words import count, share, short, size, some, weight_axes
 
 SHOWN_NODES, SHOWN_MEMBERS = 3, 2
 
-COLUMNS = (("lanes", 7), ("rows", 6), ("params", 9), ("ops", 9), ("-params", 9), ("-ops", 9))
+COLUMNS = (
+    ("kind", 11),
+    ("lanes", 7),
+    ("rows", 6),
+    ("params", 9),
+    ("ops", 9),
+    ("-params", 9),
+    ("-ops", 9),
+)
 """Titles and widths of the numbers behind the name of a dim."""
 
 NUMBERS = sum(width for _, width in COLUMNS)
@@ -36,6 +44,8 @@ def print_analysis(console: Console, report: AnalysisReport, *, why: bool) -> No
     )
     if report.dims:
         _print_dims(console, report.dims)
+    if report.spared:
+        _print_spared(console, report.spared)
     for operator, nodes in report.unknown_operators.items():
         _line(console, f"\nno rule for {operator} ({count(nodes, 'node')}): pruning stops there")
     if report.fixed:
@@ -73,8 +83,17 @@ def _print_dims(console: Console, dims: Sequence[PrunableReport]) -> None:
     )
 
 
+def _print_spared(console: Console, spared: Sequence[SparedReport]) -> None:
+    """Print the dims that another granularity would cut, by kind."""
+    _line(console, "\nnot cut, but another --granularity could:")
+    for kind in dict.fromkeys(d.kind for d in spared):
+        dims = [f"{d.name} ({d.lanes:,})" for d in spared if d.kind == kind]
+        _line(console, f"  {kind}: {some(dims, SHOWN_NODES)}")
+
+
 def _numbers(dim: PrunableReport) -> tuple[str, ...]:
     return (
+        dim.kind,
         f"{dim.lanes:,}",
         "" if dim.rows is None else f"{dim.rows:,}",
         share(dim.parameters.share, 1),

@@ -16,7 +16,8 @@ import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim, IntArray
-from spa_onnx.analyse.dims import Analysis, Member, PrunableDim, Role
+from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.analyse.members import Member, Role
 from spa_onnx.load.source import CHUNK
 from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.plan.lanes import KeptLanes

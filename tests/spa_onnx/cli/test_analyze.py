@@ -34,6 +34,20 @@ def test_shares_and_savings_agree_with_the_weights(model: Path) -> None:
         assert {m["role"] for m in dim["members"]} == {"produces", "consumes", "follows"}
 
 
+def test_every_dim_is_listed_with_its_kind(model: Path) -> None:
+    assert [dim["kind"] for dim in analysis_of(model)["dims"]] == ["channels"] * 2
+    assert run("analyze", model).stdout.count("channels") == 2
+
+
+def test_kinds_that_were_not_asked_for_are_told(model: Path) -> None:
+    report = analysis_of(model, "--granularity", "heads")
+    assert report["dims"] == []
+    assert [dim["lanes"] for dim in report["spared"]] == [8, 12]
+    stdout = run("analyze", model, "--granularity", "heads", "--why").stdout
+    assert "not cut, but another --granularity could:" in stdout
+    assert "channels lanes, left whole by the granularity" in stdout
+
+
 def test_reasons_are_told_on_demand(model: Path) -> None:
     assert "kernel positions" not in run("analyze", model).stdout
     stdout = run("analyze", model, "--why").stdout

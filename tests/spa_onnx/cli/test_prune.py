@@ -56,6 +56,27 @@ def test_passes_are_chosen_by_name(model: Path, output: Path) -> None:
     assert (settings["importance"], settings["allocation"]) == ("random", "uniform")
 
 
+def test_kinds_are_chosen_by_words_behind_commas_or_one_by_one(model: Path, output: Path) -> None:
+    settings = report_of(model, output, "--granularity", "ffn,channels", "--granularity", "no-ffn")
+    assert settings["settings"]["granularity"] == ["ffn", "channels", "no-ffn"]
+    assert widths(output) == [4, 6]
+
+
+def test_an_unknown_kind_lists_the_choices(model: Path, output: Path) -> None:
+    result = run("prune", model, "-o", output, "--granularity", "ffn,layers")
+    assert result.exit_code == 2
+    assert "'layers' is not one of heads, head-dims, ffn, residual, experts, channels" in " ".join(
+        result.stderr.split()
+    )
+    assert not output.exists()
+
+
+def test_a_kind_that_the_model_lacks_names_those_it_has(model: Path, output: Path) -> None:
+    result = run("prune", model, "-o", output, "--granularity", "no-channels")
+    assert result.exit_code == 3
+    assert "all that there is, channels" in result.stderr
+
+
 def test_widths_are_aligned(model: Path, output: Path) -> None:
     assert run("prune", model, "-o", output, "--align", "4").exit_code == 0
     assert widths(output)[0] % 4 == 0

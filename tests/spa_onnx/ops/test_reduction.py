@@ -32,7 +32,7 @@ def test_softmax_over_lanes_sees_only_those_that_stay() -> None:
 
 @pytest.mark.parametrize(
     ("op", "why"),
-    [("ArgMax", "its positions are the result"), ("Hardmax", "one lane is chosen")],
+    [("ArgMax", "the numbers of chosen lanes are read as data"), ("Hardmax", "one lane is chosen")],
 )
 def test_positions_as_results_fix_the_axis(op: str, why: str) -> None:
     g = GraphBuilder(opset=13)

@@ -2,7 +2,13 @@ from io import StringIO
 
 from rich.console import Console
 
-from spa_onnx.report.analysis import AnalysisReport, LaneCost, MemberReport, PrunableReport
+from spa_onnx.report.analysis import (
+    AnalysisReport,
+    LaneCost,
+    MemberReport,
+    PrunableReport,
+    SparedReport,
+)
 from spa_onnx.report.analysis_text import print_analysis
 from spa_onnx.report.report import Refusal, Sizes
 
@@ -13,6 +19,7 @@ REPORT = AnalysisReport(
     (
         PrunableReport(
             f"{NAME}:0#1",
+            "head-dims",
             64,
             12,
             (MemberReport("bias[x]", 0, "follows"), MemberReport(NAME, 0, "produces")),
@@ -20,6 +27,7 @@ REPORT = AnalysisReport(
             LaneCost(0.25, 16),
         ),
     ),
+    (SparedReport(f"{NAME}:0#2", "heads", 12),),
     (
         Refusal(NAME, 1, 768, 500, ("Conv '/one': kernel positions",)),
         Refusal(NAME, 2, 768, 500, (f"Conv '/{NAME}': kernel positions",)),
@@ -44,13 +52,17 @@ def test_names_are_never_broken() -> None:
 
 
 def test_numbers_stand_behind_the_name_where_there_is_room() -> None:
-    numbers = ["64", "12", "50.0", "%", "25.0", "%", "8", "16"]
+    numbers = ["head-dims", "64", "12", "50.0", "%", "25.0", "%", "8", "16"]
     assert next(k for k in printed(200) if f"{NAME}:0#1" in k).split()[1:] == numbers
     assert numbers in [line.split() for line in printed(80)]
 
 
 def test_the_weight_that_makes_the_lanes_comes_first() -> None:
     assert f"  {NAME}[0], bias[x][0]" in printed(200)
+
+
+def test_what_another_granularity_could_cut_is_told_by_kind() -> None:
+    assert f"  heads: {NAME}:0#2 (12)" in printed(200)
 
 
 def test_operators_without_a_rule_are_told() -> None:

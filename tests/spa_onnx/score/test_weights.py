@@ -5,7 +5,8 @@ import onnx
 import pytest
 
 import spa_onnx
-from spa_onnx.analyse.dims import Analysis, PrunableDim, Role
+from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.analyse.members import Role
 from spa_onnx.score.weights import WeightReader
 from tests.builders import GraphBuilder
 from tests.graph_writer import AnyArray
