@@ -26,6 +26,9 @@ from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
 
 InputShapes = Mapping[str, tuple[int, ...]]
 
+QUANTISED = (np.int8, np.uint8)
+"""Integers that count as weights: shapes and positions have more bits."""
+
 
 @dataclass(slots=True)
 class Propagation:
@@ -86,7 +89,7 @@ class Propagation:
         if np.prod(tensor.dims, dtype=np.float64) > LARGEST:
             return None
         array = self.graph.array(name)
-        if array.size != 1 and array.dtype.kind not in "iub":
+        if array.size != 1 and (array.dtype.kind not in "iub" or array.dtype in QUANTISED):
             return None
         self.values[name] = array
         return array
@@ -225,7 +228,7 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
         state.generated.append(node.outputs[0])
     if isinstance(node, BodyEntry):
         state.weights.update(
-            inner for outer, inner in control.unchanged_states(node) if state.is_weight(outer)
+            inner for outer, inner in control.weights_inside(node) if state.is_weight(outer)
         )
     inputs = [name for name in node.inputs if name]
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():

@@ -7,6 +7,7 @@ TopK-11.
 from __future__ import annotations
 
 from spa_onnx.algebra.expression import ONE, Axes
+from spa_onnx.algebra.size import symbol
 from spa_onnx.ops.rule import (
     Coupling,
     Mixed,
@@ -74,6 +75,14 @@ def couple_arg(operands: Operands) -> Coupling:
     return Coupling((tuple(ONE if k == axis else e for k, e in enumerate(x) if k != axis or keep),))
 
 
+def couple_non_zero(operands: Operands) -> Coupling:
+    """Fix all axes: the positions are the result, and how many there are only run time knows."""
+    x = operands.axes(0)
+    operands.space.fix_all(x, "its positions are the result")
+    found = operands.space.fixed(symbol(f"found by {operands.node.label}"))
+    return Coupling(((operands.space.fixed(len(x)), found),))
+
+
 def couple_top_k(operands: Operands) -> Coupling:
     """Fix the sorted axis: its lane numbers are the result."""
     x, axis = operands.axes(0), axis_of(operands, 0, -1)
@@ -119,6 +128,7 @@ RULES = (
     OpRule("LogSoftmax", couple_softmax),
     OpRule("ArgMax", couple_arg),
     OpRule("ArgMin", couple_arg),
+    OpRule("NonZero", couple_non_zero),
     OpRule("TopK", couple_top_k, frozenset({1})),
     OpRule("ReverseSequence", couple_reverse),
     OpRule("CumSum", couple_cumsum, frozenset({1})),

@@ -263,6 +263,13 @@ def _clip(node: Node, values: list[Any]) -> Any:
     return np.asarray(clipped).astype(values[0].dtype)
 
 
+def _non_zero(_: Node, values: list[Any]) -> Any:
+    """Return positions; of a vector of ones it is torch's way to write a range."""
+    if is_symbolic(values[0]) or values[0].ndim == 0:
+        raise UnknownValueError
+    return np.array(np.nonzero(values[0]), np.int64)
+
+
 FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Cast": _cast,
     "Identity": lambda _, v: v[0],
@@ -278,6 +285,7 @@ FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Expand": _expand,
     "ConstantOfShape": _constant_of_shape,
     "Range": _range,
+    "NonZero": _non_zero,
     "Where": lambda _, v: np.where(v[0].astype(bool), v[1], v[2]),
     "ReduceProd": _reduce(np.prod),
     "ReduceSum": _reduce(np.sum),

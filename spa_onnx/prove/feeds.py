@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,10 @@ LENGTHS = (
     (1, 1),
 )
 """Batch size, and length of every other dynamic axis: tried in this order."""
+
+SUGGESTED = 8
+"""Lengths of the graph's own static axes that are tried behind them, the most frequent first."""
+LONGEST = max(length for _, length in LENGTHS)
 
 PASS_THROUGH = {
     "Cast",
@@ -67,10 +72,27 @@ def symbol_choices(
     if not batches and not others:
         yield given
         return
-    for batch, length in LENGTHS:
+    for batch, length in (*LENGTHS, *_suggested(state)):
         chosen = dict.fromkeys(batches, batch) | dict.fromkeys(others, length)
         chosen |= {name: batch for name in batches if "batch" in name.lower()}
         yield chosen | _sums(chosen) | given
+
+
+def _suggested(state: Propagation) -> list[tuple[int, int]]:
+    """Return lengths that the graph itself holds.
+
+    An exporter that unrolls a loop over a traced length writes this length into the graph, which
+    then runs at no other, whatever its inputs say.
+    """
+    found = Counter(
+        n
+        for name in state.axes
+        for n in sizes_of(state.axes_of(name) or ())
+        if isinstance(n, int) and 1 < n <= LONGEST
+    )
+    tried = {length for _, length in LENGTHS}
+    frequent = [n for n, _ in found.most_common() if n not in tried][:SUGGESTED]
+    return [(batch, n) for n in frequent for batch in (2, 1)]
 
 
 def _sums(chosen: Mapping[str, int]) -> dict[str, int]:

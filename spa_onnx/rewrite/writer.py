@@ -147,7 +147,8 @@ def pending_file(rewritten: Rewritten, loaded: LoadedModel, target: Path) -> Gen
 
 
 def _temporary(target: Path, suffix: str) -> Path:
-    handle, name = tempfile.mkstemp(suffix, f".{target.name}.", target.parent)
+    # ONNX Runtime takes weights in a file whose name starts with two dots for ones outside
+    handle, name = tempfile.mkstemp(suffix, f".{target.name.lstrip('.')}.", target.parent)
     umask = os.umask(0)
     os.umask(umask)
     os.fchmod(handle, 0o666 & ~umask)

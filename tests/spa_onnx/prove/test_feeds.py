@@ -52,6 +52,17 @@ def test_a_model_that_runs_at_no_size_asks_for_one() -> None:
     assert half(model, input_shapes={"x": (37, 4)}).graph.node
 
 
+def test_a_length_that_an_exporter_wrote_into_the_graph_is_tried() -> None:
+    """A loop that was unrolled over twelve steps, though the input says any number."""
+    g = GraphBuilder(opset=13, sizes={"T": 12})
+    x = g.linear(g.input("x", ("N", "T", 4)), 8)
+    steps = [g.gather(x, [k]) for k in range(12)]
+    model = g.model(g.linear(g.add(x, g.concat(*steps)), 3))
+    choices = symbol_choices(spa_onnx.analyze(model).propagation, {})
+    assert 12 in {c["T"] for c in choices}
+    assert half(model).graph.node
+
+
 def test_a_model_that_onnx_runtime_refuses_is_told_from_ours() -> None:
     g = GraphBuilder(opset=13)
     model = g.model(g.gemm(g.relu(g.gemm(g.input("x", (2, 4)), 8)), 3))
