@@ -17,7 +17,7 @@ from spa_onnx.analyse import control
 from spa_onnx.analyse.lengths import followed
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import BodyEntry, Node
-from spa_onnx.graph.shapes import declared_shape, infer
+from spa_onnx.graph.shapes import declared_shape, infer, tensor_type
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.normalise.graph import CONTROL_FLOW, Graph
 from spa_onnx.ops.rule import Coupling, OpRule, RefusalError, replaced
@@ -205,7 +205,7 @@ def _input_axes(
 ) -> Axes | None:
     if given is not None:
         return tuple(map(space.fixed, given))
-    if not entry.type.tensor_type.HasField("shape"):
+    if not tensor_type(entry.type).HasField("shape"):
         return None
     return tuple(map(space.fixed, declared_shape(entry)))
 

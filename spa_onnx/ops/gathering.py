@@ -14,7 +14,7 @@ import numpy as np
 
 from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import ONE, Axes, Expr, IntArray, is_fixed, size_of
-from spa_onnx.algebra.select import select
+from spa_onnx.algebra.select import Positions, select
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError
 from spa_onnx.algebra.unify import equate, factor
@@ -213,9 +213,7 @@ def _couple_scattered_lanes(operands: Operands, chosen: IntArray) -> Coupling:
     ):
         raise RefusalError(f"an index outside of {lanes} lanes")
     try:
-        if len(np.unique(chosen % max(1, lanes))) < chosen.size:
-            raise NoRefinementError("a lane is written twice")
-        part, positions = select(space, x[0], chosen % max(1, lanes))
+        part, positions = _select_once(operands, x[0], chosen % max(1, lanes))
     except NoRefinementError as failure:
         space.fix_all((x[0], updates[0]), f"irregular selection ({failure})")
         part, positions = space.fixed(chosen.size), lambda _: chosen
@@ -228,6 +226,12 @@ def _couple_scattered_lanes(operands: Operands, chosen: IntArray) -> Coupling:
         return Resized(inputs={1: positions(kept).reshape(-1, 1)})
 
     return Coupling((tuple(map(space.normal, (x[0], *trailing))),), resize=resize)
+
+
+def _select_once(operands: Operands, e: Expr, chosen: IntArray) -> tuple[Expr, Positions]:
+    if len(np.unique(chosen)) < chosen.size:
+        raise NoRefinementError("a lane is written twice")
+    return select(operands.space, e, chosen)
 
 
 def couple_grid_sample(operands: Operands) -> Coupling:

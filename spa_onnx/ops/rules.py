@@ -19,6 +19,7 @@ from spa_onnx.ops import (
     reduction,
     resampling,
     reshaping,
+    sequences,
     slicing,
 )
 from spa_onnx.ops.rule import OpRule
@@ -42,6 +43,7 @@ RULES: dict[str, OpRule] = {
         reduction,
         resampling,
         reshaping,
+        sequences,
         slicing,
     )
     for rule in family.RULES

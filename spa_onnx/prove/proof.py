@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.expression import Axes, Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import (
@@ -66,7 +66,7 @@ def prove(
             found[difference.tensor] = difference if before is None else _worse(before, difference)
     outputs = tuple(found[n] for n in state.graph.outputs if n in found)
     inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
-    shapes = tuple({name: tuple(x.shape) for name, x in t.feeds.items()} for t in trials)
+    shapes = tuple({name: np.shape(x) for name, x in t.feeds.items()} for t in trials)
     return Proof(outputs, inner, shapes, skipped)
 
 
@@ -146,7 +146,7 @@ def _compare(
         zip(names, expected, actual, trial.tensors, strict=True)
     ):
         axes = state.axes_of(name)
-        whole = before if axes is None else lanes.slice(before, axes)
+        whole = _stays(lanes, before, axes)
         scale = max(magnitude(want), magnitude(whole))
         difference = Difference(name, distance(got, want, scale), distance(want, whole, scale))
         tolerance = TOLERANCE.get(want.dtype.name, default)
@@ -188,10 +188,12 @@ def _run_reference(
         problem = f"holds text that is no UTF-8 ({failure})"
         raise GraphError("the graph", problem, "Repair it") from failure
     axes = [state.axes_of(name) for name in names]
-    return [
-        x if a is None else np.asarray(lanes.slice(x, a))
-        for x, a in zip(tensors, axes, strict=True)
-    ]
+    return [_stays(lanes, x, a) for x, a in zip(tensors, axes, strict=True)]
+
+
+def _stays(lanes: KeptLanes, x: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
+    """Return what stays of a tensor; sequences are outputs, of which everything does."""
+    return x if axes is None or not lanes.is_sliced(axes) else np.asarray(lanes.slice(x, axes))
 
 
 def _noise(

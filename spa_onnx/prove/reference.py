@@ -20,10 +20,10 @@ from onnx import helper
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.graph.node import Node, Scope
 from spa_onnx.graph.shapes import infer
-from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.ops.rule import Mixed, Neutral
 from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.prove.surgery import from_surgeon, to_surgeon
 
 Tensor = Any
 """A graph-surgeon tensor; the package has no types."""
@@ -49,7 +49,7 @@ def masked_reference(
     place, which shows how far rounding alone can move every tensor.
     """
     state = analysis.propagation
-    graph = gs.import_onnx(_one_standard_domain(state.graph.model))
+    graph = to_surgeon(state.graph.model)
     places = dict(_places(graph, ()))
     version = state.graph.standard_version
     writers = {scope: _Writer(g, version, jitter) for scope, (g, _) in places.items()}
@@ -67,26 +67,7 @@ def masked_reference(
     for scope, (inner, _) in places.items():
         inner.nodes = [n for n in inner.nodes if id(n) not in writers[scope].replaced]
     graph.toposort(recurse_subgraphs=True)
-    model: onnx.ModelProto = gs.export_onnx(graph, do_type_check=False)
-    model.ir_version = state.graph.model.ir_version
-    for body in all_graphs(model.graph):
-        del body.value_info[:]  # some exporters declare shapes that are wrong; ours would meet them
-    del model.opset_import[:]
-    model.opset_import.extend(state.graph.model.opset_import)
-    return model
-
-
-def _one_standard_domain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its standard operators in the domain ``""``, never ``ai.onnx``."""
-    nodes = [node for graph in all_graphs(model.graph) for node in graph.node]
-    if not any(node.domain == "ai.onnx" for node in nodes):
-        return model
-    renamed = onnx.ModelProto()
-    renamed.CopyFrom(model)
-    for graph in all_graphs(renamed.graph):
-        for node in graph.node:
-            node.domain = "" if node.domain == "ai.onnx" else node.domain
-    return renamed
+    return from_surgeon(graph, state.graph.model)
 
 
 def _places(graph: Any, scope: Scope) -> Iterator[tuple[Scope, tuple[Any, list[Any]]]]:

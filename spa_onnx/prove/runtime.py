@@ -16,7 +16,9 @@ from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import all_graphs, all_tensors
 from spa_onnx.load.store import WeightStore, is_external
 
-Feeds = Mapping[str, NDArray[Any]]
+Feed = NDArray[Any] | list[NDArray[Any]]
+"""What one input gets: a tensor, or the tensors of a sequence."""
+Feeds = Mapping[str, Feed]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 FATAL = 4
 """ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
@@ -125,6 +127,16 @@ def run(session: ort.InferenceSession, outputs: Sequence[str], feeds: Feeds) -> 
     options = ort.RunOptions()
     options.log_severity_level = FATAL
     try:
-        return [np.asarray(y) for y in session.run(list(outputs), dict(feeds), options)]
+        return [_array(y) for y in session.run(list(outputs), dict(feeds), options)]
     except Exception as failure:  # as above
         raise RefusedError(str(failure)) from failure
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """Return a tensor as it is; a sequence, map or optional value as the numbers that it holds."""
+    if isinstance(value, list):
+        parts = [_array(item).reshape(-1) for item in value]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if isinstance(value, dict):
+        return _array(list(value.values()))
+    return np.zeros(0, np.float32) if value is None else np.asarray(value)

@@ -13,7 +13,7 @@ from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.prove.feeds import make_feeds, symbol_choices
-from spa_onnx.prove.runtime import Branch, RefusedError, open_session, run
+from spa_onnx.prove.runtime import Branch, Feeds, RefusedError, open_session, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Trial:
     """One run of the original: numbers of its symbols, inputs, forced branch, what it computed."""
 
     symbols: Mapping[str, int]
-    feeds: Mapping[str, NDArray[Any]]
+    feeds: Feeds
     branch: Branch | None
     tensors: Sequence[NDArray[Any]]
 

@@ -12,6 +12,7 @@ from tests.spa_onnx.ops.cases import (
     mixing,
     moving,
     quantised,
+    sequences,
 )
 from tests.spa_onnx.ops.cases.case import Case
 
@@ -27,4 +28,5 @@ CASES: tuple[Case, ...] = (
     *integer_forms.CASES,
     *contrib.CASES,
     *classical.CASES,
+    *sequences.CASES,
 )
