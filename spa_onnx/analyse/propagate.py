@@ -26,7 +26,7 @@ from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
 
 InputShapes = Mapping[str, tuple[int, ...]]
 
-QUANTISED = (np.int8, np.uint8)
+QUANTISED = ("int8", "uint8")
 """Integers that count as weights: shapes and positions have more bits."""
 
 
@@ -89,7 +89,7 @@ class Propagation:
         if np.prod(tensor.dims, dtype=np.float64) > LARGEST:
             return None
         array = self.graph.array(name)
-        if array.size != 1 and (array.dtype.kind not in "iub" or array.dtype in QUANTISED):
+        if array.size != 1 and (array.dtype.kind not in "iub" or array.dtype.name in QUANTISED):
             return None
         self.values[name] = array
         return array

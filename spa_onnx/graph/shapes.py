@@ -46,6 +46,8 @@ SEQUENCES = frozenset(
 def _result_type(node: onnx.NodeProto, types: dict[str, int]) -> int:
     if node.op_type in SEQUENCES:
         return int(onnx.TensorProto.UNDEFINED)
+    if node.op_type == "EmbedLayerNormalization":
+        return types.get(node.input[2], int(onnx.TensorProto.FLOAT))
     floats = node.op_type in FLOAT_RESULTS or (node.op_type == "QGemm" and len(node.input) < 8)
     if floats or not node.input:
         return int(onnx.TensorProto.FLOAT)

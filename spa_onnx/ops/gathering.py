@@ -228,6 +228,19 @@ def _couple_scattered_lanes(operands: Operands, chosen: IntArray) -> Coupling:
     return Coupling((tuple(map(space.normal, (x[0], *trailing))),), resize=resize)
 
 
+def couple_tensor_scatter(operands: Operands) -> Coupling:
+    """Write steps into a cache: batch and steps are fixed, every other axis is shared."""
+    cache, update = operands.axes(0), operands.axes(1)
+    axis, space = axis_of(operands, 0, -2), operands.space
+    space.fix_all((cache[0], update[0], cache[axis], update[axis]), "steps of a cache")
+    if operands.has(2):
+        space.fix_all(operands.axes(2), "steps of a cache")
+    for k, (e, f) in enumerate(zip(cache, update, strict=True)):
+        if k not in (0, axis):
+            equate(space, e, f, "steps of a cache")
+    return Coupling((tuple(map(space.normal, cache)),))
+
+
 def _select_once(operands: Operands, e: Expr, chosen: IntArray) -> tuple[Expr, Positions]:
     if len(np.unique(chosen)) < chosen.size:
         raise NoRefinementError("a lane is written twice")
@@ -260,6 +273,7 @@ RULES = (
     OpRule("ScatterElements", couple_scatter),
     OpRule("Scatter", couple_scatter),
     OpRule("ScatterND", couple_scatter_nd, frozenset({1})),
+    OpRule("TensorScatter", couple_tensor_scatter),
     OpRule("GridSample", couple_grid_sample),
     OpRule("RoiAlign", couple_roi_align),
 )

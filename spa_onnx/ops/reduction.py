@@ -1,7 +1,7 @@
 """Reductions, Softmax and operators that look along one axis.
 
 Source: ONNX Reduce*-18, Softmax-13 (and its flattening before version 13), ArgMax-13, CumSum-14,
-TopK-11.
+CumProd-26, Compress-11, NonZero-13, TopK-11.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ REDUCTIONS = {
     "ReduceProd": Neutral.ONE,
     "ReduceMax": Neutral.LOWEST,
     "ReduceMin": Neutral.HIGHEST,
+    "ReduceLogSum": Neutral.ZERO,
     "ReduceLogSumExp": Neutral.LOWEST,
 }
 
@@ -114,6 +115,19 @@ def couple_cumsum(operands: Operands) -> Coupling:
     return Coupling((replaced(x, {axis: operands.space.normal(x[axis])}),))
 
 
+def couple_compress(operands: Operands) -> Coupling:
+    """Fix the axis of which run time chooses lanes, or all where the tensor is flattened."""
+    x, space = operands.axes(0), operands.space
+    space.fix_all(operands.axes(1), "lanes chosen at run time")
+    count = space.fixed(symbol(f"chosen by {operands.node.label}"))
+    if "axis" not in operands.node.attributes:
+        space.fix_all(x, "elements chosen at run time")
+        return Coupling(((count,),))
+    axis = axis_of(operands, 0, 0)
+    space.fix(x[axis], "lanes chosen at run time")
+    return Coupling((replaced(tuple(map(space.normal, x)), {axis: count}),))
+
+
 def couple_hardmax(operands: Operands) -> Coupling:
     """Fix the axes that one lane is chosen from."""
     x = operands.axes(0)
@@ -132,5 +146,7 @@ RULES = (
     OpRule("TopK", couple_top_k, frozenset({1})),
     OpRule("ReverseSequence", couple_reverse),
     OpRule("CumSum", couple_cumsum, frozenset({1})),
+    OpRule("CumProd", couple_cumsum, frozenset({1})),
+    OpRule("Compress", couple_compress),
     OpRule("Hardmax", couple_hardmax),
 )

@@ -130,6 +130,8 @@ def test_lanes_that_are_not_mixed_stay_apart(case: Case) -> None:
         if node.op != case.op or coupling is None or not values.keys() >= set(tensors):
             continue
         outputs = [name for name in node.outputs if name]
+        if any(_symbols(sizes_of(state.axes_of(name) or ())) for name in outputs):
+            continue  # which lanes a tensor of run-time length holds cannot be told
         for disturbed in disturbances(state, node, coupling, values):
             dim, lane = disturbed.dim, disturbed.lane
             axes = state.axes_of(node.inputs[disturbed.input]) or ()

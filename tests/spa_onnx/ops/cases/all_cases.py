@@ -12,6 +12,7 @@ from tests.spa_onnx.ops.cases import (
     mixing,
     moving,
     quantised,
+    rarer,
     sequences,
 )
 from tests.spa_onnx.ops.cases.case import Case
@@ -29,4 +30,5 @@ CASES: tuple[Case, ...] = (
     *contrib.CASES,
     *classical.CASES,
     *sequences.CASES,
+    *rarer.CASES,
 )
