@@ -215,7 +215,7 @@ SAMPLES: Samples = {
     "scan_own_weights": (partial(scan, True), 0.61),
     "scan_captured_weights": (partial(scan, False), 0.61),
     "scan_both_ways": (partial(scan, False, True), 0.61),
-    "scan_stacked_layers": (scan_stacked_layers, 0.48),
+    "scan_stacked_layers": (scan_stacked_layers, 0.68),
     "ungated_branches": (ungated_branches, 0.72),
     "scan_in_loop": (scan_in_loop, 0.58),
     "loop_with_condition": (loop_with_condition, 0.62),

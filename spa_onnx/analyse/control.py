@@ -78,6 +78,18 @@ def _entering(state: Walk, entry: BodyEntry) -> Iterator[Axes | None]:
         yield axes[:scanned] + axes[scanned + 1 :]
 
 
+def weights_inside(entry: BodyEntry) -> Iterator[tuple[str, str]]:
+    """Yield outer and inner names of all that is a weight in a body if it is one outside.
+
+    A state that never changes, and what a Scan hands over slice by slice: stacked layers.
+    """
+    yield from unchanged_states(entry)
+    if entry.op == "body of Scan":
+        first = _scan_states(entry)
+        inner = (v.name for v in entry.body.input[first:])
+        yield from zip(entry.inputs[first:], inner, strict=True)
+
+
 def unchanged_states(entry: BodyEntry) -> Iterator[tuple[str, str]]:
     """Yield outer and inner names of states that a body hands back as it got them.
 

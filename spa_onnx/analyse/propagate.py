@@ -18,7 +18,7 @@ from spa_onnx.analyse.lane_numbers import fix_numbers, follow_numbers, selects
 from spa_onnx.analyse.lengths import followed
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import BodyEntry, Node
-from spa_onnx.graph.shapes import declared_shape, infer
+from spa_onnx.graph.shapes import declared_shape, infer, tensor_type
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.normalise.graph import CONTROL_FLOW, Graph
 from spa_onnx.ops.rule import Coupling, OpRule, RefusalError, replaced
@@ -26,6 +26,9 @@ from spa_onnx.ops.rules import RULES
 from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
 
 InputShapes = Mapping[str, tuple[int, ...]]
+
+QUANTISED = ("int8", "uint8")
+"""Integers that count as weights: shapes and positions have more bits."""
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Propagation:
         if np.prod(tensor.dims, dtype=np.float64) > LARGEST:
             return None
         array = self.graph.array(name)
-        if array.size != 1 and array.dtype.kind not in "iub":
+        if array.size != 1 and (array.dtype.kind not in "iub" or array.dtype.name in QUANTISED):
             return None
         self.values[name] = array
         return array
@@ -219,7 +222,7 @@ def _input_axes(
 ) -> Axes | None:
     if given is not None:
         return tuple(map(space.fixed, given))
-    if not entry.type.tensor_type.HasField("shape"):
+    if not tensor_type(entry.type).HasField("shape"):
         return None
     return tuple(map(space.fixed, declared_shape(entry)))
 
@@ -243,7 +246,7 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
         state.generated.append(node.outputs[0])
     if isinstance(node, BodyEntry):
         state.weights.update(
-            inner for outer, inner in control.unchanged_states(node) if state.is_weight(outer)
+            inner for outer, inner in control.weights_inside(node) if state.is_weight(outer)
         )
     inputs = [name for name in node.inputs if name]
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():

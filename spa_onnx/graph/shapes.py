@@ -28,7 +28,26 @@ FLOAT_RESULTS = frozenset({"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAt
 """Operators that ONNX does not know, and whose results are no integers although operands are."""
 
 
+SEQUENCES = frozenset(
+    {
+        "SequenceConstruct",
+        "SequenceEmpty",
+        "SequenceErase",
+        "SequenceInsert",
+        "SequenceMap",
+        "SplitToSequence",
+        "Optional",
+        "ZipMap",
+    }
+)
+"""Operators whose results are no tensors."""
+
+
 def _result_type(node: onnx.NodeProto, types: dict[str, int]) -> int:
+    if node.op_type in SEQUENCES:
+        return int(onnx.TensorProto.UNDEFINED)
+    if node.op_type == "EmbedLayerNormalization":
+        return types.get(node.input[2], int(onnx.TensorProto.FLOAT))
     floats = node.op_type in FLOAT_RESULTS or (node.op_type == "QGemm" and len(node.input) < 8)
     if floats or not node.input:
         return int(onnx.TensorProto.FLOAT)
@@ -52,6 +71,8 @@ def _infer(model: onnx.ModelProto) -> Inferred:
             tensor = entry.type.tensor_type
             if tensor.elem_type:
                 found.types[entry.name] = tensor.elem_type
+            elif is_container(entry.type):
+                found.types[entry.name] = onnx.TensorProto.UNDEFINED
             if tensor.HasField("shape") and graph is model.graph:
                 found.shapes[entry.name] = declared_shape(entry)
     for graph in all_graphs(model.graph):
@@ -66,5 +87,18 @@ def declared_shape(entry: onnx.ValueInfoProto) -> tuple[Size, ...]:
     """Return a declared shape; dynamic axes become symbols, unnamed ones named after the tensor."""
     return tuple(
         d.dim_value if d.dim_value > 0 else symbol(d.dim_param or f"{entry.name}:{k}")
-        for k, d in enumerate(entry.type.tensor_type.shape.dim)
+        for k, d in enumerate(tensor_type(entry.type).shape.dim)
     )
+
+
+def is_container(kind: onnx.TypeProto) -> bool:
+    """Say whether a type is known to be a sequence, an optional value or a map."""
+    return kind.WhichOneof("value") in ("sequence_type", "optional_type", "map_type")
+
+
+def tensor_type(kind: onnx.TypeProto) -> onnx.TypeProto.Tensor:
+    """Return the type of a tensor, or of the elements of a sequence or optional value."""
+    while is_container(kind) and kind.WhichOneof("value") != "map_type":
+        inner = kind.sequence_type if kind.HasField("sequence_type") else kind.optional_type
+        kind = inner.elem_type
+    return kind.tensor_type

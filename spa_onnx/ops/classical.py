@@ -1,7 +1,7 @@
 """Operators of domain ai.onnx.ml that stand in front of networks: features keep their places.
 
 Source: ONNX-ML Scaler-1, Normalizer-1, Imputer-1, Binarizer-1, LabelEncoder-4,
-ArrayFeatureExtractor-1, FeatureVectorizer-1.
+ArrayFeatureExtractor-1, FeatureVectorizer-1, LinearRegressor-1, LinearClassifier-1.
 """
 
 from __future__ import annotations
@@ -37,7 +37,27 @@ def couple_vectorize(operands: Operands) -> Coupling:
     return Coupling(((operands.space.normal(given[0][0]), operands.space.fixed(total)),))
 
 
+def couple_regressor(operands: Operands) -> Coupling:
+    """Fix the features: their coefficients are in an attribute."""
+    x = operands.axes(0)
+    operands.space.fix_all(x, "coefficients in an attribute")
+    targets = operands.space.fixed(operands.node.integer("targets", 1))
+    return Coupling(((operands.space.normal(x[0]), targets),))
+
+
+def couple_classifier(operands: Operands) -> Coupling:
+    """Fix the features; two classes may share one row of coefficients."""
+    x = operands.axes(0)
+    operands.space.fix_all(x, "coefficients in an attribute")
+    attributes = operands.node.attributes
+    labels = attributes.get("classlabels_ints") or attributes.get("classlabels_strings") or ()
+    rows = (operands.space.normal(x[0]),)
+    return Coupling((rows, (*rows, operands.space.fixed(len(labels)))))
+
+
 RULES = (
+    OpRule(DOMAIN + "LinearRegressor", couple_regressor),
+    OpRule(DOMAIN + "LinearClassifier", couple_classifier),
     *(
         OpRule(DOMAIN + op, couple_features)
         for op in ("Scaler", "Normalizer", "Imputer", "Binarizer", "LabelEncoder")

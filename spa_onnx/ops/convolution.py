@@ -3,15 +3,16 @@
     Conv:           X.1 = g*i    W.0 = g*o    W.1 = i    Y.1 = W.0
     ConvTranspose:  X.1 = g*i    W.0 = g*i    W.1 = o    Y.1 = g*o
 
-Depthwise is ``i`` of length one. Source: ONNX Conv-22, ConvTranspose-22.
+Depthwise is ``i`` of length one. Source: ONNX Conv-22, ConvTranspose-22, DeformConv-22, Col2Im-18.
 """
 
 from __future__ import annotations
 
 from spa_onnx.algebra.expression import ONE, Axes, Expr, size_of
-from spa_onnx.algebra.size import Size
+from spa_onnx.algebra.size import Size, product
 from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.rule import Coupling, Lanes, Mixed, Operands, OpRule, RefusalError, Resized
+from spa_onnx.ops.view import seen_as
 from spa_onnx.ops.window import Window
 
 
@@ -86,7 +87,7 @@ def _coupling(
         length = kept.length(group)
         return Resized({"group": length} if isinstance(length, int) else {})
 
-    positions = y if operands.node.op == "Conv" else operands.axes(0)
+    positions = operands.axes(0) if operands.node.op == "ConvTranspose" else y
     work = (positions[0], *positions[2:], group, lanes, out, *kernel)
     return Coupling(
         outputs=(y,),
@@ -98,4 +99,32 @@ def _coupling(
     )
 
 
-RULES = (OpRule("Conv", couple_conv), OpRule("ConvTranspose", couple_conv_transpose))
+def couple_deform_conv(operands: Operands) -> Coupling:
+    """Couple channels as Conv does; offsets and their mask belong to positions, which are fixed."""
+    x = operands.axes(0)
+    operands.space.fix_all(x[2:], "sampled at offsets")
+    for position in (2, 4):
+        if operands.has(position):
+            operands.space.fix_all(operands.axes(position), "offsets of positions")
+    if operands.node.integer("offset_group", 1) > 1:
+        operands.space.fix(x[1], "channels in groups with offsets of their own")
+    return seen_as(couple_conv, (0, 1, 3))(operands)
+
+
+def couple_col2im(operands: Operands) -> Coupling:
+    """Lay blocks of positions into an image: ``X.1 = channels * block``."""
+    x, block, space = operands.axes(0), product(operands.sizes(2)), operands.space
+    if size_of(x[1]) % block != 0:
+        raise RefusalError(f"{size_of(x[1])} rows in blocks of {block}")
+    channels, inside = factor(space, x[1], [size_of(x[1]) // block, block])
+    space.fix_all((inside, x[2]), "positions of blocks")
+    image = map(space.fixed, operands.sizes(1))
+    return Coupling(((space.normal(x[0]), space.normal(channels), *image),))
+
+
+RULES = (
+    OpRule("Conv", couple_conv),
+    OpRule("ConvTranspose", couple_conv_transpose),
+    OpRule("DeformConv", couple_deform_conv),
+    OpRule("Col2Im", couple_col2im, frozenset({1, 2})),
+)

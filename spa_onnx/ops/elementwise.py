@@ -74,4 +74,8 @@ RULES = (
     OpRule("DequantizeLinear", couple_per_axis),
     OpRule("com.microsoft::BiasGelu", couple_all),
     OpRule("com.microsoft::FastGelu", couple_all),
+    OpRule("com.microsoft::GatedAdd", couple_all),
+    OpRule("com.microsoft::ScaledSiLU", couple_first),
+    OpRule("com.microsoft::QuantizeLinear", couple_per_axis),
+    OpRule("com.microsoft::DequantizeLinear", couple_per_axis),
 )

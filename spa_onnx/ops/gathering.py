@@ -14,7 +14,7 @@ import numpy as np
 
 from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import ONE, Axes, Expr, IntArray, is_fixed, size_of
-from spa_onnx.algebra.select import select
+from spa_onnx.algebra.select import Positions, select
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError
 from spa_onnx.algebra.unify import equate, factor
@@ -210,15 +210,64 @@ def couple_scatter(operands: Operands) -> Coupling:
 
 
 def couple_scatter_nd(operands: Operands) -> Coupling:
-    """Fix the indexed leading axes; data and updates share the trailing ones."""
+    """Write rows: ``Y[I] = U``. Data and updates share the trailing axes.
+
+    Lanes of the first axis that constant indices name are those of the updates; torch exports
+    ``x[a:b] = y`` so. Indexed axes are fixed otherwise.
+    """
     x, indices, updates = (operands.axes(k) for k in range(3))
     depth = size_of(indices[-1])
     if not isinstance(depth, int):
         raise RefusalError("indices of unknown depth")
+    chosen = operands.constant(1)
+    if depth == 1 and len(indices) == 2 and chosen is not None:
+        return _couple_scattered_lanes(operands, chosen.astype(np.int64).reshape(-1))
     operands.space.fix_all((*x[:depth], *indices), "scattered at run time")
     operands.space.fix_all(updates[: len(indices) - 1], "scattered at run time")
     trailing = broadcast(operands.space, [x[depth:], updates[len(indices) - 1 :]], "scattered rows")
     return Coupling(((*map(operands.space.normal, x[:depth]), *trailing),))
+
+
+def _couple_scattered_lanes(operands: Operands, chosen: IntArray) -> Coupling:
+    x, updates, space = operands.axes(0), operands.axes(2), operands.space
+    lanes = size_of(x[0])
+    if not isinstance(lanes, int) or (
+        chosen.size and not -lanes <= chosen.min() <= chosen.max() < lanes
+    ):
+        raise RefusalError(f"an index outside of {lanes} lanes")
+    try:
+        part, positions = _select_once(operands, x[0], chosen % max(1, lanes))
+    except NoRefinementError as failure:
+        space.fix_all((x[0], updates[0]), f"irregular selection ({failure})")
+        part, positions = space.fixed(chosen.size), lambda _: chosen
+    equate(space, part, updates[0], "scattered lanes")
+    trailing = broadcast(space, [x[1:], updates[1:]], "scattered rows")
+
+    def resize(kept: Lanes) -> Resized:
+        if kept.length(x[0]) == lanes:
+            return Resized()
+        return Resized(inputs={1: positions(kept).reshape(-1, 1)})
+
+    return Coupling((tuple(map(space.normal, (x[0], *trailing))),), resize=resize)
+
+
+def couple_tensor_scatter(operands: Operands) -> Coupling:
+    """Write steps into a cache: batch and steps are fixed, every other axis is shared."""
+    cache, update = operands.axes(0), operands.axes(1)
+    axis, space = axis_of(operands, 0, -2), operands.space
+    space.fix_all((cache[0], update[0], cache[axis], update[axis]), "steps of a cache")
+    if operands.has(2):
+        space.fix_all(operands.axes(2), "steps of a cache")
+    for k, (e, f) in enumerate(zip(cache, update, strict=True)):
+        if k not in (0, axis):
+            equate(space, e, f, "steps of a cache")
+    return Coupling((tuple(map(space.normal, cache)),))
+
+
+def _select_once(operands: Operands, e: Expr, chosen: IntArray) -> tuple[Expr, Positions]:
+    if len(np.unique(chosen)) < chosen.size:
+        raise NoRefinementError("a lane is written twice")
+    return select(operands.space, e, chosen)
 
 
 def couple_grid_sample(operands: Operands) -> Coupling:
@@ -246,7 +295,8 @@ RULES = (
     OpRule("GatherND", couple_gather_nd),
     OpRule("ScatterElements", couple_scatter),
     OpRule("Scatter", couple_scatter),
-    OpRule("ScatterND", couple_scatter_nd),
+    OpRule("ScatterND", couple_scatter_nd, frozenset({1})),
+    OpRule("TensorScatter", couple_tensor_scatter),
     OpRule("GridSample", couple_grid_sample),
     OpRule("RoiAlign", couple_roi_align),
 )

@@ -15,6 +15,8 @@ from spa_onnx.ops.contraction import couple_gemm, couple_matmul
 from spa_onnx.ops.convolution import couple_conv
 from spa_onnx.ops.elementwise import couple_all, couple_first
 from spa_onnx.ops.joining import couple_concat
+from spa_onnx.ops.pooling import couple_pool
+from spa_onnx.ops.recurrent import couple_dynamic_lstm
 from spa_onnx.ops.rule import (
     Coupling,
     Lanes,
@@ -158,6 +160,13 @@ def couple_q_global_pool(operands: Operands) -> Coupling:
     return Coupling(((*x[:2], *pooled),))
 
 
+def couple_q_pool(operands: Operands) -> Coupling:
+    """Pool as AveragePool does."""
+    if operands.node.integer("channels_last", 0):
+        raise RefusalError("channels in the last axis")
+    return seen_as(couple_pool, (0,))(operands)
+
+
 def couple_qattention(operands: Operands) -> Coupling:
     """Couple as Attention; scales and zero points of the weight may be one a column."""
     _scaled(operands, operands.axes(1)[-1], (4, 7))
@@ -184,6 +193,9 @@ RULES = (
     OpRule(MICROSOFT + "QGemm", couple_qgemm),
     OpRule(MICROSOFT + "QLinearAdd", seen_as(couple_all, (0, 3))),
     OpRule(MICROSOFT + "QLinearMul", seen_as(couple_all, (0, 3))),
+    OpRule(MICROSOFT + "QLinearWhere", seen_as(couple_all, (0, 1, 4))),
+    OpRule(MICROSOFT + "QLinearAveragePool", couple_q_pool),
+    OpRule(MICROSOFT + "DynamicQuantizeLSTM", couple_dynamic_lstm),
     OpRule(MICROSOFT + "QLinearSigmoid", couple_first),
     OpRule(MICROSOFT + "QLinearLeakyRelu", couple_first),
     OpRule(MICROSOFT + "QLinearSoftmax", couple_qlinear_softmax),

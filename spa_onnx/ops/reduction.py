@@ -1,12 +1,13 @@
 """Reductions, Softmax and operators that look along one axis.
 
 Source: ONNX Reduce*-18, Softmax-13 (and its flattening before version 13), ArgMax-13, CumSum-14,
-TopK-11.
+CumProd-26, Compress-11, NonZero-13, TopK-11.
 """
 
 from __future__ import annotations
 
 from spa_onnx.algebra.expression import ONE, Axes
+from spa_onnx.algebra.size import symbol
 from spa_onnx.ops.rule import (
     Coupling,
     Mixed,
@@ -28,6 +29,7 @@ REDUCTIONS = {
     "ReduceProd": Neutral.ONE,
     "ReduceMax": Neutral.LOWEST,
     "ReduceMin": Neutral.HIGHEST,
+    "ReduceLogSum": Neutral.ZERO,
     "ReduceLogSumExp": Neutral.LOWEST,
 }
 
@@ -75,6 +77,14 @@ def couple_arg(operands: Operands) -> Coupling:
     return Coupling((y,), (Mixed(0, (axis,), neutral),), numbers=((0, x[axis]),))
 
 
+def couple_non_zero(operands: Operands) -> Coupling:
+    """Fix all axes: the positions are the result, and how many there are only run time knows."""
+    x = operands.axes(0)
+    operands.space.fix_all(x, "its positions are the result")
+    found = operands.space.fixed(symbol(f"found by {operands.node.label}"))
+    return Coupling(((operands.space.fixed(len(x)), found),))
+
+
 def couple_top_k(operands: Operands) -> Coupling:
     """Sort one axis: the second result holds lane numbers, and removed lanes never win.
 
@@ -117,6 +127,19 @@ def couple_cumsum(operands: Operands) -> Coupling:
     return Coupling((replaced(x, {axis: operands.space.normal(x[axis])}),))
 
 
+def couple_compress(operands: Operands) -> Coupling:
+    """Fix the axis of which run time chooses lanes, or all where the tensor is flattened."""
+    x, space = operands.axes(0), operands.space
+    space.fix_all(operands.axes(1), "lanes chosen at run time")
+    count = space.fixed(symbol(f"chosen by {operands.node.label}"))
+    if "axis" not in operands.node.attributes:
+        space.fix_all(x, "elements chosen at run time")
+        return Coupling(((count,),))
+    axis = axis_of(operands, 0, 0)
+    space.fix(x[axis], "lanes chosen at run time")
+    return Coupling((replaced(tuple(map(space.normal, x)), {axis: count}),))
+
+
 def couple_hardmax(operands: Operands) -> Coupling:
     """Fix the axes that one lane is chosen from."""
     x = operands.axes(0)
@@ -131,8 +154,11 @@ RULES = (
     OpRule("LogSoftmax", couple_softmax),
     OpRule("ArgMax", couple_arg),
     OpRule("ArgMin", couple_arg),
+    OpRule("NonZero", couple_non_zero),
     OpRule("TopK", couple_top_k, frozenset({1})),
     OpRule("ReverseSequence", couple_reverse),
     OpRule("CumSum", couple_cumsum, frozenset({1})),
+    OpRule("CumProd", couple_cumsum, frozenset({1})),
+    OpRule("Compress", couple_compress),
     OpRule("Hardmax", couple_hardmax),
 )

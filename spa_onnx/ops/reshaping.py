@@ -65,8 +65,23 @@ def target_shape(given: Sequence[Size], asked: Sequence[Size], allow_zero: bool)
             raise RefusalError(f"shape {list(given)} does not fill {list(asked)}")
         shape[shape.index(-1)] = total // rest
     if product(shape) != total:
-        raise RefusalError(f"shape {list(given)} becomes {list(asked)}")
+        shape = _with_equal_heads(given, shape)
     return shape
+
+
+def _with_equal_heads(given: Sequence[Size], shape: list[Size]) -> list[Size]:
+    """Return the shape where one axis differs only in the name of its run-time length.
+
+    Everything else being equal, it must be the same length.
+
+    Raises:
+        RefusalError: the shapes hold different numbers of elements.
+    """
+    others = [[n for n in sizes if isinstance(n, int)] for sizes in (given, shape)]
+    unknown = [[n for n in sizes if isinstance(n, Polynomial)] for sizes in (given, shape)]
+    if product(others[0]) != product(others[1]) or list(map(len, unknown)) != [1, 1]:
+        raise RefusalError(f"shape {list(given)} becomes {shape}")
+    return [unknown[0][0] if isinstance(n, Polynomial) else n for n in shape]
 
 
 def regroup(space: Space, x: Axes, shape: Sequence[Size]) -> Axes:

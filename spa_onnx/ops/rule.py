@@ -42,6 +42,7 @@ class Neutral(Enum):
     GROUP_NORM = "group norm"
     SKIP_LAYER_NORM = "layer norm of a sum"
     SKIP_RMS_NORM = "rms norm of a sum"
+    EMBED_LAYER_NORM = "layer norm of embeddings"
     ZERO_POINT = "zero point"
 
 

@@ -19,6 +19,7 @@ from spa_onnx.ops import (
     reduction,
     resampling,
     reshaping,
+    sequences,
     slicing,
     spectral,
 )
@@ -43,6 +44,7 @@ RULES: dict[str, OpRule] = {
         reduction,
         resampling,
         reshaping,
+        sequences,
         slicing,
         spectral,
     )

@@ -271,6 +271,13 @@ def _one_hot(node: Node, values: list[Any]) -> Any:
     return np.where(np.moveaxis(hot, -1, node.integer("axis", -1)), off_and_on[1], off_and_on[0])
 
 
+def _non_zero(_: Node, values: list[Any]) -> Any:
+    """Return positions; of a vector of ones it is torch's way to write a range."""
+    if is_symbolic(values[0]) or values[0].ndim == 0:
+        raise UnknownValueError
+    return np.array(np.nonzero(values[0]), np.int64)
+
+
 FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "Cast": _cast,
     "Identity": lambda _, v: v[0],
@@ -287,6 +294,7 @@ FUNCTIONS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "ConstantOfShape": _constant_of_shape,
     "OneHot": _one_hot,
     "Range": _range,
+    "NonZero": _non_zero,
     "Where": lambda _, v: np.where(v[0].astype(bool), v[1], v[2]),
     "ReduceProd": _reduce(np.prod),
     "ReduceSum": _reduce(np.sum),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ from spa_onnx.algebra.size import Polynomial, Size, terms_of
 from spa_onnx.algebra.size import evaluate as number
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import GraphError
-from spa_onnx.graph.shapes import declared_shape
+from spa_onnx.graph.shapes import declared_shape, tensor_type
+from spa_onnx.prove.session import Feed
 
 LENGTHS = (
     (2, 16),
@@ -30,6 +32,10 @@ LENGTHS = (
     (1, 1),
 )
 """Batch size, and length of every other dynamic axis: tried in this order."""
+
+SUGGESTED = 8
+"""Lengths of the graph's own static axes that are tried behind them, the most frequent first."""
+LONGEST = max(length for _, length in LENGTHS)
 
 PASS_THROUGH = {
     "Cast",
@@ -67,10 +73,27 @@ def symbol_choices(
     if not batches and not others:
         yield given
         return
-    for batch, length in LENGTHS:
+    for batch, length in (*LENGTHS, *_suggested(state)):
         chosen = dict.fromkeys(batches, batch) | dict.fromkeys(others, length)
         chosen |= {name: batch for name in batches if "batch" in name.lower()}
         yield chosen | _sums(chosen) | given
+
+
+def _suggested(state: Propagation) -> list[tuple[int, int]]:
+    """Return lengths that the graph itself holds.
+
+    An exporter that unrolls a loop over a traced length writes this length into the graph, which
+    then runs at no other, whatever its inputs say.
+    """
+    found = Counter(
+        n
+        for name in state.axes
+        for n in sizes_of(state.axes_of(name) or ())
+        if isinstance(n, int) and 1 < n <= LONGEST
+    )
+    tried = {length for _, length in LENGTHS}
+    frequent = [n for n, _ in found.most_common() if n not in tried][:SUGGESTED]
+    return [(batch, n) for n in frequent for batch in (2, 1)]
 
 
 def _sums(chosen: Mapping[str, int]) -> dict[str, int]:
@@ -88,8 +111,8 @@ def _sums(chosen: Mapping[str, int]) -> dict[str, int]:
 
 def make_feeds(
     state: Propagation, symbols: Mapping[str, int], seed: int, fill: int = 1
-) -> dict[str, NDArray[Any]]:
-    """Return one array for every input.
+) -> dict[str, Feed]:
+    """Return one array for every input, or a list of them for a sequence.
 
     Floats are normal; integers that index a table cover its rows, other integers are ``fill``: one,
     which masks, lengths and flags accept, or zero, which positions accept. Booleans are true.
@@ -99,29 +122,45 @@ def make_feeds(
     """
     rng = np.random.default_rng(seed)
     rows = _table_rows(state)
-    feeds: dict[str, NDArray[Any]] = {}
+    feeds: dict[str, Feed] = {}
     for entry in state.graph.inputs:
         axes = state.axes.get(entry.name)
-        element = entry.type.tensor_type.elem_type
+        element = tensor_type(entry.type).elem_type
         if axes is None or element == 0:
             remedy = "Use --no-verify for this model"
             raise GraphError(
                 f"input {entry.name!r}", "has a type or rank that cannot be made up", remedy
             )
         shape = [number(n, symbols) for n in sizes_of(axes)]
-        if element == onnx.TensorProto.STRING:
-            feeds[entry.name] = np.full(shape, "a", object)
-            continue
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
-        if dtype.kind in "iu":
-            limit = rows.get(entry.name, 0)
-            chosen = rng.integers(0, limit, shape) if limit else np.full(shape, fill)
-            feeds[entry.name] = chosen.astype(dtype)
-        elif dtype.kind == "b":
-            feeds[entry.name] = np.ones(shape, dtype)
-        else:
-            feeds[entry.name] = rng.standard_normal(shape).astype(dtype)
+        limit = rows.get(entry.name, 0)
+        count = ELEMENTS if _is_sequence(entry.type) else 1
+        made = [_array(rng, element, shape, limit, fill) for _ in range(count)]
+        feeds[entry.name] = made if _is_sequence(entry.type) else made[0]
     return feeds
+
+
+ELEMENTS = 4
+"""Tensors in a sequence that is fed."""
+
+
+def _is_sequence(kind: onnx.TypeProto) -> bool:
+    if kind.HasField("optional_type"):
+        return _is_sequence(kind.optional_type.elem_type)
+    return bool(kind.HasField("sequence_type"))
+
+
+def _array(
+    rng: np.random.Generator, element: int, shape: list[int], limit: int, fill: int
+) -> NDArray[Any]:
+    if element == onnx.TensorProto.STRING:
+        return np.full(shape, "a", object)
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
+    if dtype.kind in "iu":
+        chosen = rng.integers(0, limit, shape) if limit else np.full(shape, fill)
+        return chosen.astype(dtype)
+    if dtype.kind == "b":
+        return np.ones(shape, dtype)
+    return rng.standard_normal(shape).astype(dtype)
 
 
 def _table_rows(state: Propagation) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.expression import Axes, Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import (
@@ -158,7 +158,7 @@ def _compare(task: _Task, trial: Trial) -> list[Difference]:
         zip(names, expected, actual, trial.tensors, strict=True)
     ):
         axes = state.axes_of(name)
-        whole = before if axes is None else lanes.slice(before, axes)
+        whole = _stays(lanes, before, axes)
         scale = max(magnitude(want), magnitude(whole))
         difference = Difference(name, distance(got, want, scale), distance(want, whole, scale))
         tolerance = TOLERANCE.get(want.dtype.name, default)
@@ -194,10 +194,12 @@ def _run_reference(
         problem = f"holds text that is no UTF-8 ({failure})"
         raise GraphError("the graph", problem, "Repair it") from failure
     axes = [state.axes_of(name) for name in names]
-    return [
-        x if a is None else np.asarray(lanes.slice(x, a))
-        for x, a in zip(tensors, axes, strict=True)
-    ]
+    return [_stays(lanes, x, a) for x, a in zip(tensors, axes, strict=True)]
+
+
+def _stays(lanes: KeptLanes, x: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
+    """Return what stays of a tensor; sequences are outputs, of which everything does."""
+    return x if axes is None or not lanes.is_sliced(axes) else np.asarray(lanes.slice(x, axes))
 
 
 def _noise(

@@ -18,6 +18,7 @@ from spa_onnx.algebra.size import Polynomial, Size, split_coefficient
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.shuffles import Shuffle
 from spa_onnx.graph.node import BodyEntry, Node
+from spa_onnx.graph.shapes import tensor_type
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.store import is_external
 from spa_onnx.normalise.graph import CONTROL_FLOW, Graph
@@ -141,9 +142,9 @@ def _update_shapes(analysis: Analysis, lanes: KeptLanes, graph: onnx.GraphProto)
     state = analysis.propagation
     for entry in (*graph.value_info, *graph.input, *graph.output):
         axes = state.axes_of(entry.name) if entry.name in state.axes else None
-        if axes is None or not lanes.is_sliced(axes) or not entry.type.tensor_type.elem_type:
+        if axes is None or not lanes.is_sliced(axes) or not tensor_type(entry.type).elem_type:
             continue
-        shape = entry.type.tensor_type.shape
+        shape = tensor_type(entry.type).shape
         if len(shape.dim) != len(axes):
             del shape.dim[:]
             shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in axes)

@@ -12,6 +12,8 @@ from tests.spa_onnx.ops.cases import (
     mixing,
     moving,
     quantised,
+    rarer,
+    sequences,
     spectral,
 )
 from tests.spa_onnx.ops.cases.case import Case
@@ -29,4 +31,6 @@ CASES: tuple[Case, ...] = (
     *contrib.CASES,
     *classical.CASES,
     *spectral.CASES,
+    *sequences.CASES,
+    *rarer.CASES,
 )

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from tests.builders import GraphBuilder
 from tests.spa_onnx.ops.cases.case import NEWEST, end, forms, image, rows, tokens
+from tests.spa_onnx.untracked import shaped
 
 Build = Callable[[GraphBuilder], str]
 
@@ -170,6 +172,34 @@ def _scatter_nd(g: GraphBuilder) -> str:
     return end(g, g.node("ScatterND", [x, g.constant([[0, 1], [1, 4], [0, 0]]), updates]))
 
 
+def _scatter_lanes(indices: list[int]) -> Build:
+    """Lanes of the first axis get other values: exporters write ``x[a:b] = y`` so."""
+
+    def build(g: GraphBuilder) -> str:
+        x = g.gemm(g.input("x", (2, 4)), 8)
+        updates = g.weight(len(indices), fan_in=1)
+        chosen = g.constant(np.array(indices)[:, None])
+        bias = g.node("ScatterND", [g.bias(8), chosen, updates])
+        return end(g, g.relu(g.add(x, bias)))
+
+    return build
+
+
+def _non_zero(g: GraphBuilder) -> str:
+    x = tokens(g)
+    found = g.node("NonZero", [x])
+    return end(g, g.mul(x, g.reduce("ReduceSum", g.node("Cast", [found], to=1), 0, 1)))
+
+
+def _range_by_non_zero(g: GraphBuilder) -> str:
+    """Torch's script exporter writes ``arange`` as the positions of ones."""
+    x = tokens(g)
+    width = g.gather(g.node("Shape", [x]), [2], axis=0)
+    ones = g.node("ConstantOfShape", [width], value=numpy_helper.from_array(np.array([1])))
+    chosen = g.squeeze(g.node("NonZero", [ones]), 0)
+    return end(g, shaped(g, g.node("Gather", [x, chosen], axis=2), (2, 5, 8)))
+
+
 def _grid_sample(g: GraphBuilder) -> str:
     grid = g.constant(g.random.uniform(-0.9, 0.9, (2, 4, 5, 2)))
     return end(g, g.node("GridSample", [image(g), grid]))
@@ -223,6 +253,12 @@ CASES = (
     *forms("Scatter", "positions", (9,), _scatter("Scatter")),
     *forms("ScatterElements", "positions", (11, 18, NEWEST), _scatter("ScatterElements")),
     *forms("ScatterND", "positions", (11, 18, NEWEST), _scatter_nd),
+    *forms("ScatterND", "a part", (11, 18, NEWEST), _scatter_lanes([2, 3, 4])),
+    *forms("ScatterND", "from the end", (18,), _scatter_lanes([-3, -2, -1])),
+    *forms("ScatterND", "some", (18,), _scatter_lanes([5, 0, 2])),
+    *forms("ScatterND", "a lane twice", (18,), _scatter_lanes([5, 5, 2]), cut=False),
+    *forms("NonZero", "lanes of a mask", (9, 13, NEWEST), _non_zero, cut=False),
+    *forms("NonZero", "a range", (9, 13, NEWEST), _range_by_non_zero),
     *forms("GridSample", "positions", (16, 20, NEWEST), _grid_sample),
     *forms("RoiAlign", "regions", (10, 16, 21), _roi_align),
 )
