@@ -99,10 +99,11 @@ def take_turn(
         write_job(folder, job)
         end, text = processes.run(folder, limit)
         facts = _facts(folder)
-        if end != "done" and facts.original is None:
-            facts = replace(facts, original=_original(processes, job, limit, folder, facts.stage))
+        if facts.stage == "done":  # a library that fails while Python ends costs nothing
+            end = "done"
         if end != "done":
             facts = replace(facts, error=facts.error or end, text=facts.text or text)
+            facts = _settled(processes, job, limit, folder, end, facts)
     facts = _without_places(facts, (str(folder), str(Path(job.model).parent)))
     return outcome_of(end, facts, job.proved), facts
 
@@ -123,15 +124,23 @@ def _without_places(facts: Facts, folders: Sequence[str]) -> Facts:
     )
 
 
-def _original(processes: Processes, job: Job, limit: float, folder: Path, stage: str) -> Check:
-    """Ask ONNX Runtime for the original in another process."""
-    if stage == "original":
-        return Check(loads=False, problem="ONNX Runtime's process died over the original")
+def _settled(
+    processes: Processes, job: Job, limit: float, folder: Path, end: End, facts: Facts
+) -> Facts:
+    """Tell what the death of a process says about the original and about the pruned file."""
+    died = Check(loads=False, problem=f"the process died over it: {facts.text}")
+    if end == "crash" and facts.stage == "check":
+        return replace(facts, result=died)
+    if end == "crash" and facts.stage == "original":
+        return replace(facts, original=died)
+    if facts.original is not None:
+        return facts
     write_job(folder, replace(job, original_only=True))
     end, text = processes.run(folder, limit)
-    if end == "done" and (found := _facts(folder).original) is not None:
-        return found
-    return Check(loads=False, problem=f"ONNX Runtime's process died over the original: {text}")
+    if end == "crash":
+        problem = f"the process died over it: {text}"
+        return replace(facts, original=Check(loads=False, problem=problem))
+    return replace(facts, original=_facts(folder).original)
 
 
 def _facts(folder: Path) -> Facts:
@@ -148,6 +157,8 @@ def outcome_of(end: End, facts: Facts, proved: bool) -> Outcome:
     """
     loads = facts.original is None or facts.original.loads
     if end != "done":
+        if facts.result is not None:
+            return "invalid"
         over_original = facts.stage in ("original", "verify") and not loads
         return "not loadable" if over_original else end
     if facts.ending in ("crash", "out of memory"):

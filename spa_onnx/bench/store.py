@@ -11,6 +11,9 @@ from spa_onnx.bench.records import decode, parse, read_text
 from spa_onnx.bench.result import Key, Result
 from spa_onnx.errors import BenchFileError
 
+START = '{"model": '
+"""How every line begins; one that has no end is what an interrupted run left."""
+
 
 class Store:
     """A file of results, read once and then only appended to."""
@@ -26,14 +29,16 @@ class Store:
         if path.exists() and not path.is_file():
             raise BenchFileError(str(path), "is no regular file; give --results another path")
         text = read_text(path) if path.exists() else ""
-        whole, _, rest = text.rpartition("\n")
+        whole, end, rest = text.rpartition("\n")
         for number, line in enumerate(whole.splitlines(), 1):
             where = f"{path}, line {number}"
-            if line.strip():
-                result = decode(Result, parse(line, where), where)
-                self._found[result.key] = result
-        # A line without its end is what an interrupted run left; the next one must not join it.
-        self._append("\n" if rest else "")
+            result = decode(Result, parse(line, where), where)
+            self._found[result.key] = result
+        if not START.startswith(rest[: len(START)]):
+            raise BenchFileError(str(path), "holds no results; give --results another path")
+        if rest:
+            os.truncate(path, len((whole + end).encode()))
+        self._append("")
 
     def find(self, key: Key, limit: float, memory_limit: int) -> Result | None:
         """Return the last result of a key, unless it only ran out of less than it has now."""
