@@ -17,13 +17,14 @@ class PeerResult:
     """What one tool made of one model.
 
     Attributes:
-        model: name or file of the model, as in the list of models.
+        model: name of the model, as in the list of models.
         tool: name of the tool.
         version: of the tool.
         valid: whether ONNX Runtime loads and runs what it wrote.
         removed: share of the parameters.
         seconds: of the tool's own work.
         error: why there is no valid file.
+        file: of the model, as in the list; counts before its name where both are given.
     """
 
     model: str
@@ -33,6 +34,12 @@ class PeerResult:
     removed: float | None = None
     seconds: float | None = None
     error: str | None = None
+    file: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what the model may be called in the list."""
+        return tuple(name.removesuffix(".onnx") for name in (self.file, self.model) if name)
 
 
 Peers = Mapping[str, Mapping[str, PeerResult]]
@@ -57,8 +64,8 @@ def read_peers(path: Path, names: Sequence[str]) -> tuple[dict[str, dict[str, Pe
         result = decode(PeerResult, parse(line, where), where)
         if result.removed is not None and not result.removed <= 1:
             raise BenchFileError(where, f"removed is {result.removed:g}, not a share")
-        name = result.model.removesuffix(".onnx")
-        if name not in known:
+        name = next((name for name in result.names if name in known), None)
+        if name is None:
             others += 1
             continue
         tool = f"{result.tool} {result.version or ''}".strip()

@@ -223,7 +223,14 @@ def test_results_of_other_tools_stand_beside(model: Path, results: Path) -> None
     peers = results.with_name("peers.jsonl")
     common = {"tool": "other", "version": "1.2", "seconds": 0.5}
     rows = [
-        {"model": "f/model.onnx", "valid": True, "removed": 0.25, "error": None, **common},
+        {
+            "model": "x",
+            "file": "f/model.onnx",
+            "valid": True,
+            "removed": 0.25,
+            "error": None,
+            **common,
+        },
         {"model": "f/unknown", "valid": False, "removed": None, "error": "no", **common},
     ]
     peers.write_text("".join(json.dumps(row) + "\n" for row in rows))
