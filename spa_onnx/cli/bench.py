@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from spa_onnx.cli.files import check_texts, write_text
+from spa_onnx.cli.models import told
 from spa_onnx.cli.options import FILE, verify_option
-from spa_onnx.cli.terminal import console
 from spa_onnx.errors import UsageError
 
 if TYPE_CHECKING:
-    from spa_onnx.bench.result import Result
     from spa_onnx.bench.rows import Row
-    from spa_onnx.bench.run import Observer, Settings
+    from spa_onnx.bench.run import Settings
     from spa_onnx.bench.zoo import Absent, Listed
 
 BELOW = 6
@@ -180,7 +177,7 @@ def _run(
     }
     store = Store(results)
     try:
-        with _progress(len(turns), quiet) as observer:
+        with told(len(turns), quiet) as observer:
             found = run_all(list(turns.values()), settings, this_compiler(), store, observer)
     except (KeyboardInterrupt, SystemExit):
         click.echo(
@@ -233,88 +230,3 @@ def _command(ctx: click.Context, models: Sequence[Path]) -> str:
                 parameter.opts[0] if isinstance(one, bool) else f"{parameter.opts[0]} {text}"
             )
     return " ".join(words)
-
-
-# -- progress -----------------------------------------------------------------------------------
-
-
-class _Silent:
-    """Tells nothing."""
-
-    def started(self, model: str) -> None:
-        pass
-
-    def ended(self, result: Result, known: bool) -> None:
-        pass
-
-
-class _Lines(_Silent):
-    """Prints a line for each model that ran; those with a result are counted at the end."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.known = total, 0, 0
-
-    def ended(self, result: Result, known: bool) -> None:
-        self.done += 1
-        self.known += known
-        if not known:
-            click.echo(f"[{self.done}/{self.total}] {describe(result)}", err=True)
-
-
-def describe(result: Result) -> str:
-    """Return a result in a few words."""
-    removed = "" if result.removed is None else f" {100 * result.removed:.1f} %"
-    return f"{result.model}: {result.outcome}{removed}, {result.wall:.1f} s"
-
-
-@contextmanager
-def _progress(total: int, quiet: bool) -> Generator[Observer]:
-    """Yield who tells of models: a bar on a terminal, else lines."""
-    if quiet:
-        yield _Silent()
-    elif sys.stderr.isatty():
-        with _bar(total) as observer:
-            yield observer
-    else:
-        lines = _Lines(total)
-        yield lines
-        if lines.known:
-            click.echo(f"{lines.known} of {total} had a result already", err=True)
-
-
-@contextmanager
-def _bar(total: int) -> Generator[Observer]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        SpinnerColumn(),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with console(stderr=True) as screen, Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        running: dict[str, None] = {}
-
-        class Observer(_Silent):
-            def started(self, model: str) -> None:
-                running[model] = None
-                bar.update(task, description=", ".join([*running][:3]))
-
-            def ended(self, result: Result, known: bool) -> None:
-                running.pop(result.model, None)
-                bar.update(task, advance=1, description=", ".join([*running][:3]))
-                if result.outcome not in ("proved", "not proved"):
-                    bar.console.print(describe(result))
-
-        yield Observer()
