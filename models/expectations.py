@@ -40,7 +40,6 @@ EXCEPTIONS = (
     Less("timm/tiny_vit_5m_224.dynamo", 0.59, CLASSIFIER),
     Less("torchvision_more/mnasnet0_5", 0.59, CLASSIFIER),
     Less("torchvision_more/shufflenet_v2_x0_5", 0.55, CLASSIFIER),
-    Less("transformers/*_past*", 0.59, CACHE),
     Less("own/vae*", 0.52, "the noise is an input, so the code keeps its width"),
     Less("own/dlrm*", 0.57, "half of the parameters are in tables, whose rows stay"),
     Less("*/embedding_classifier", 0.58, "most parameters are in a vocabulary, whose rows stay"),

@@ -8,6 +8,7 @@ from statistics import median
 
 from spa_onnx.bench.result import Result
 from spa_onnx.bench.zoo import Entry
+from spa_onnx.report.text import WORTH_SAYING
 
 USUAL = 0.6
 """Share of the parameters below which a model at ratio 0.5 needs a written reason."""
@@ -50,14 +51,11 @@ class Row:
         """Say whether less went than usual, so that a reason is due."""
         return self.removed is not None and self.removed < USUAL - SLACK
 
-    @property
-    def main_reason(self) -> str:
-        """Return what keeps most parameters whole, as measured."""
+    def reasons(self, number: int) -> str:
+        """Return what keeps most parameters whole, as measured; what hardly counts is left out."""
         analysed = self.result.facts.analysed if self.result else None
-        if analysed is None or not analysed.reasons:
-            return ""
-        first = analysed.reasons[0]
-        return f"{100 * min(1.0, first.share):.0f} % in weights held by {first.reason}"
+        told = [r for r in analysed.reasons if r.share >= WORTH_SAYING] if analysed else []
+        return "; ".join(f"{100 * min(1.0, r.share):.0f} %: {r.reason}" for r in told[:number])
 
     @property
     def error(self) -> str:

@@ -14,6 +14,9 @@ from spa_onnx.bench.rows import USUAL, Row, count, middle, percent
 from spa_onnx.bench.zoo import Absent
 from spa_onnx.report.make import NO_POWER
 
+HOLD = "parameters in weights held by"
+"""Title of the measured reasons."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -112,7 +115,7 @@ def _below(_page: Page, rows: Sequence[Row]) -> Iterator[str]:
     found = [row for row in rows if row.shortfall]
     if found:
         lines = [
-            [row.entry.name, row.shortfall, percent(row.removed), row.error or row.main_reason]
+            [row.entry.name, row.shortfall, percent(row.removed), row.error or row.reasons(2)]
             for row in found
         ]
         yield from table(("model", "below expectation", "removed", "measured"), lines)
@@ -127,11 +130,17 @@ def _low(_page: Page, rows: Sequence[Row]) -> Iterator[str]:
                 percent(row.removed),
                 percent(row.entry.least or None),
                 row.entry.reason or "none written",
-                row.main_reason,
+                row.reasons(2),
             ]
             for row in found
         ]
-        titles = ("model", "removed", "expected", "written reason", "measured main reason")
+        titles = (
+            "model",
+            "removed",
+            "expected",
+            "written reason",
+            "measured: parameters in weights held by",
+        )
         yield from table(titles, lines)
 
 
@@ -149,9 +158,15 @@ def _failed(_page: Page, rows: Sequence[Row]) -> Iterator[str]:
     found = [row for row in rows if row.loads and not row.pruned]
     if found:
         lines = [
-            [row.entry.name, row.result.outcome if row.result else "", row.error] for row in found
+            [
+                row.entry.name,
+                row.result.outcome if row.result else "",
+                "no" if row.shortfall else "yes",
+                row.error,
+            ]
+            for row in found
         ]
-        yield from table(("model", "outcome", "why"), lines)
+        yield from table(("model", "outcome", "expected", "why"), lines)
 
 
 def _unloadable(_page: Page, rows: Sequence[Row]) -> Iterator[str]:
@@ -203,14 +218,14 @@ def _peers(page: Page, rows: Sequence[Row]) -> Iterator[str]:
 
 def _models(page: Page, rows: Sequence[Row]) -> Iterator[str]:
     columns = [c for c in COLUMNS if page.proved or not c.proof]
-    titles = [*(column.title for column in columns), *page.peers, "what stays"]
+    titles = [*(column.title for column in columns), *page.peers, HOLD]
     lines = []
     for row in rows:
         if row.result is None:
             continue
         beside = [cell(results.get(row.entry.name)) for results in page.peers.values()]
         own = [column.text(row.result) for column in columns[1:]]
-        lines.append([row.entry.name, *own, *beside, row.main_reason])
+        lines.append([row.entry.name, *own, *beside, row.reasons(1)])
     yield from table(titles, lines, 2)
 
 

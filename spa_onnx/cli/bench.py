@@ -225,8 +225,7 @@ def _command(ctx: click.Context, models: Sequence[Path]) -> str:
         if value == parameter.get_default(ctx) or value in (None, ()):
             continue
         for one in value if isinstance(value, tuple) else (value,):
-            text = one.name if isinstance(one, Path) else f"{one}"
-            words.append(
-                parameter.opts[0] if isinstance(one, bool) else f"{parameter.opts[0]} {text}"
-            )
+            words.append(parameter.opts[0])
+            if not isinstance(one, bool):
+                words.append(one.name if isinstance(one, Path) else f"{one}".removesuffix(".0"))
     return " ".join(words)

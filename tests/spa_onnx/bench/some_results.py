@@ -29,5 +29,5 @@ def result(
 
 def entry(name: str = "f/m", **values: Any) -> Entry:
     """Return a model of which 60 % should go."""
-    defaults: dict[str, Any] = {"least": 0.6}
-    return Entry(name, name.split("/")[0], "x", "y", f"{name}.onnx", **(defaults | values))
+    defaults: dict[str, Any] = {"file": f"{name}.onnx", "least": 0.6}
+    return Entry(name, name.split("/")[0], "x", "y", **(defaults | values))

@@ -126,6 +126,10 @@ def test_a_changed_model_and_other_options_run_again(model: Path, results: Path)
 def test_several_passes_have_a_part_each(model: Path, results: Path) -> None:
     options = ("--results", results, "--no-verify", "--importance", "l1", "--importance", "random")
     text = bench(model, *options).stdout
+    command = (
+        "    spa-onnx bench coverage model.onnx --importance l1 --importance random --no-verify"
+    )
+    assert text.splitlines()[2] == command
     assert "# Importance l1" in text
     assert "# Importance random" in text
     assert "unproved | 1 (0 invalid, 1 unproved) |" in text
