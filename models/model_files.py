@@ -3,6 +3,7 @@
 Needs only onnx, onnxruntime, numpy and click.
 """
 
+import json
 import multiprocessing
 import sys
 import time
@@ -23,6 +24,8 @@ Array = npt.NDArray[Any]
 TOLERANCE = 1e-3
 """Allowed relative difference of ONNX Runtime and the framework: float32 over some layers."""
 
+LOG = "exports.jsonl"
+"""Name of the file that tells what came of each export."""
 FREE_AXIS = 2
 """Length given to an axis without a number when a model is run."""
 
@@ -146,13 +149,25 @@ HEADER = """\
 |---|---:|---:|---:|---:|---:|"""
 
 
+def log(path: Path, outcome: Written | BaseException) -> None:
+    """Append what came of an export to a file beside it, of which the last line counts."""
+    failure = f"{type(outcome).__name__}: {shortened(outcome)}"
+    line = {"path": path.name, "failure": failure if isinstance(outcome, BaseException) else ""}
+    with (path.parent / LOG).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def shortened(error: object) -> str:
+    """Return an error on one line of bounded length."""
+    return " ".join(str(error).split())[:300]
+
+
 def row(name: str, outcome: Written | BaseException | None) -> str:
     """Return one line of the summary table; no outcome means that the file was there."""
     if outcome is None:
         return f"| {name} | was there |"
     if isinstance(outcome, BaseException):
-        reason = " ".join(str(outcome).split())[:300]
-        return f"| {name} | FAILED {type(outcome).__name__}: {reason} |"
+        return f"| {name} | FAILED {type(outcome).__name__}: {shortened(outcome)} |"
     difference = "" if outcome.difference is None else f"{outcome.difference:.1e}"
     return (
         f"| {name} | {outcome.kilobytes:.0f} | {outcome.nodes} | {outcome.opset} "
@@ -179,6 +194,7 @@ def write_all(
             with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
                 future = pool.submit(write, path, builders[name])
                 outcome = future.exception() or future.result()
+            log(path, outcome)
         rows.append(row(name, outcome))
         click.echo(rows[-1], err=True)
     click.echo("\n".join([HEADER, *rows]))

@@ -184,5 +184,12 @@ class PlanError(SpaError):
         super().__init__(f"plan {source}: {problem}")
 
 
+class BenchFileError(SpaError):
+    """A list of models, a file of results or a line in one that cannot be used."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"{source}: {problem}")
+
+
 class InternalError(SpaError):
     """A result of ours that broke its own contract; nothing was written."""

@@ -64,6 +64,7 @@ class Space:
         self._parts: dict[Dim, tuple[Dim, ...]] = {}
         self._orbits: dict[Dim, IntArray] = {}
         self._version = 0
+        self._settled: dict[Dim, int] = {}
         self._normal: dict[Expr, tuple[int, Expr]] = {}
         self._fixed: dict[Size, Fixed] = {}
         self._nested: dict[Expr, Nested] = {}
@@ -150,6 +151,22 @@ class Space:
                 factors.append(f)
         return factors
 
+    def _settle(self, dim: Dim) -> None:
+        """Bring the binding of a dim into normal form, and those below it first.
+
+        In a deep network every block binds the dims of the one before: a chain as long as the
+        network, which must not become as deep a recursion.
+        """
+        stack = [(dim, False)]
+        while stack:
+            d, below_done = stack.pop()
+            if below_done:
+                self._bound[d] = self.normal(self._bound[d])
+                self._settled[d] = self._version
+            elif d in self._bound and self._settled.get(d) != self._version:
+                stack.append((d, True))
+                stack.extend((part, False) for part in dims_in(self._bound[d]))
+
     def _read(self, factor: Factor) -> Iterator[Factor]:
         if isinstance(factor, Fixed):
             yield factor
@@ -158,7 +175,9 @@ class Space:
             if factor not in self._bound:
                 yield factor
                 return
-            inner = self._bound[factor] = self.normal(self._bound[factor])
+            if self._settled.get(factor) != self._version:
+                self._settle(factor)
+            inner = self._bound[factor]
         elif isinstance(factor, Permuted):
             inner = self.permuted(factor.expr, factor.order)
         else:
@@ -236,15 +255,17 @@ class Space:
     def reasons(self, expr: Expr) -> list[Reason]:
         """Return why parts of an axis are fixed, by walking down from the original dims."""
         found: dict[Reason, None] = {}
-        for dim in dims_in(expr):
-            self._collect(dim, found)
+        seen: set[Dim] = set()
+        stack = [*reversed(dims_in(expr))]
+        while stack:
+            dim = stack.pop()
+            if dim in seen:
+                continue
+            seen.add(dim)
+            if dim in self._reasons:
+                found[self._reasons[dim]] = None
+            stack.extend(reversed(self._parts.get(dim, ())))
         return list(found)
-
-    def _collect(self, dim: Dim, found: dict[Reason, None]) -> None:
-        if dim in self._reasons:
-            found[self._reasons[dim]] = None
-        for part in self._parts.get(dim, ()):
-            self._collect(part, found)
 
     # -- lanes coupled with other lanes of their own dim -----------------------------------------
 

@@ -17,6 +17,7 @@ import click
 from spa_onnx import __version__
 from spa_onnx.cli.analyze import analyze
 from spa_onnx.cli.apply import apply
+from spa_onnx.cli.bench import bench
 from spa_onnx.cli.passes import passes
 from spa_onnx.cli.prune import prune
 from spa_onnx.cli.verify import verify
@@ -99,9 +100,9 @@ def main(debug: bool) -> None:
     """Structured pruning of ONNX models, proved on every run.
 
     Exit codes: 0 done, 2 usage, 3 the model cannot be used, 4 the proof failed, 5 the budget
-    cannot be met.
+    cannot be met, 6 a benched model is below what is expected.
     """
 
 
-for command in (prune, apply, analyze, verify, passes):
+for command in (prune, apply, analyze, verify, passes, bench):
     main.add_command(command)

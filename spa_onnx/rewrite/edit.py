@@ -28,6 +28,11 @@ class GraphEditor:
         self._names = set(self._uses)
         self._names.update(n for g in self.graphs.values() for node in g.node for n in node.output)
         self._initializers = {t.name: t for g in self.graphs.values() for t in g.initializer}
+        self._declared: dict[str, list[onnx.ValueInfoProto]] = {}
+        for g in self.graphs.values():
+            for entry in (*g.input, *g.value_info):
+                if entry.name in self._initializers and entry.type.tensor_type.elem_type:
+                    self._declared.setdefault(entry.name, []).append(entry)
         self._inserted: list[tuple[Node, onnx.NodeProto]] = []
         self._live_before = {
             scope: live_nodes(g.node, {v.name for v in g.output})
@@ -71,13 +76,12 @@ class GraphEditor:
         self.connect(node, position, self.add_constant(f"{made_for}/input{position}", array))
 
     def replace_initializer(self, name: str, tensor: onnx.TensorProto) -> None:
-        """Exchange an initializer's value and shape, also where it is listed as a graph input."""
+        """Exchange an initializer's value and shape, also where that shape is declared."""
         self._initializers[name].CopyFrom(tensor)
-        for entry in self.model.graph.input:
-            if entry.name == name:
-                del entry.type.tensor_type.shape.dim[:]
-                for n in tensor.dims:
-                    entry.type.tensor_type.shape.dim.add(dim_value=n)
+        for entry in self._declared.get(name, ()):
+            del entry.type.tensor_type.shape.dim[:]
+            for n in tensor.dims:
+                entry.type.tensor_type.shape.dim.add(dim_value=n)
 
     def set_attribute(self, node: Node, name: str, value: float | Sequence[int]) -> None:
         """Set an attribute; an empty list removes it."""

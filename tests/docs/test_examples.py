@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -95,11 +96,26 @@ def test_the_readme_shows_what_is_printed(folder: Path) -> None:
     assert [s.split()[0] for s in shown] == [p.split()[0] for p in printed]
 
 
-@pytest.mark.parametrize("command", main.commands)
+def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """Return the commands that do something, by what a user types."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{before}{name} ")
+        else:
+            found[before + name] = command
+    return found
+
+
+COMMANDS = commands(main)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented(command: str) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
-    options = [o for p in main.commands[command].params for o in p.opts if o.startswith("--")]
+    assert section
+    options = [o for p in COMMANDS[command].params for o in p.opts if o.startswith("--")]
     assert [o for o in options if o not in section and o != "--output"] == []
 
 

@@ -112,3 +112,19 @@ def test_a_kernel_larger_than_its_input_is_no_crash() -> None:
     weight.CopyFrom(numpy_helper.from_array(np.ones((16, 1, 96, 3), np.float32), weight.name))
     with suppress(spa_onnx.SpaError):
         spa_onnx.analyze(model)
+
+
+# rewrite/edit.py: the indices of a gathered bias are cut, and their declaration is not.
+def test_declared_indices_of_a_cut_axis_are_declared_anew() -> None:
+    g = GraphBuilder(opset=17)
+    x = g.conv(g.input("x", (1, 3, 6, 6)), 8, bias=False)
+    indices = g.constant(np.arange(8).reshape(1, 8, 1, 1), "indices")
+    bias = g.node("Gather", [g.bias(8), indices], axis=0)
+    model = g.model(g.conv(g.relu(g.add(x, bias)), 3))
+    declared = onnx.helper.make_tensor_value_info("indices", onnx.TensorProto.INT64, (1, 8, 1, 1))
+    model.graph.value_info.append(declared)
+    pruned = prune_at_random(model).model
+    onnx.checker.check_model(pruned, full_check=True)
+    assert {tuple(t.dims) for t in pruned.graph.initializer if t.name == "indices"} == {
+        (1, 4, 1, 1)
+    }

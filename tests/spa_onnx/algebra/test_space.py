@@ -210,3 +210,29 @@ def test_permuted_expressions_are_interned() -> None:
     ((first,),), ((second,),) = space.permuted(x, order), space.permuted(x, order.copy())
     assert isinstance(first, Permuted)
     assert first is second
+
+
+def test_a_chain_as_long_as_a_deep_network_is_read_and_explained() -> None:
+    space = Space()
+    space.where = "last"
+    chain = [space.dim(6, f"d{k}") for k in range(5000)]
+    for one, following in pairwise(chain):
+        ((dim,),) = one
+        assert isinstance(dim, Dim)
+        space.bind(dim, following)
+    assert space.normal(chain[0]) == chain[-1]
+    space.fix(chain[0], "why")
+    assert space.normal(chain[7]) == space.fixed(6)
+    assert [str(reason) for reason in space.reasons(chain[0])] == ["last: why"]
+
+
+def test_a_chain_of_products_is_read() -> None:
+    space, depth = Space(), 600
+    whole = [space.dim(2 << depth, "d")]
+    for k in range(depth):
+        ((dim,),) = whole[-1]
+        assert isinstance(dim, Dim)
+        rest = space.dim((2 << depth) >> (k + 1), f"d{k}")
+        space.bind(dim, space.product([space.dim(2, f"h{k}"), rest]))
+        whole.append(rest)
+    assert len(space.normal(whole[0])[0]) == depth + 1

@@ -112,9 +112,9 @@ def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"spa-onnx, version {spa_onnx.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [None, *main.commands])
-def test_every_command_has_help(command: str | None) -> None:
-    result = run(*filter(None, [command]), "--help")
+@pytest.mark.parametrize("command", ["", *main.commands, "bench coverage"])
+def test_every_command_has_help(command: str) -> None:
+    result = run(*command.split(), "--help")
     assert result.exit_code == 0
     assert "Usage: spa-onnx" in result.stdout
 

@@ -1,5 +1,5 @@
 import numpy as np
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from spa_onnx.graph.node import Node
 from spa_onnx.rewrite.edit import GraphEditor, live_nodes
@@ -39,6 +39,15 @@ def test_a_constant_of_one_node_keeps_its_name() -> None:
     editor.finish()
     assert edited.graph.node[2].input[1] == "target"
     assert sorted(values(edited).values()) == [[1, 8], [4, 2]]
+
+
+def test_a_declared_constant_is_declared_with_its_new_shape() -> None:
+    edited = model()
+    edited.graph.value_info.append(helper.make_tensor_value_info("target", TensorProto.INT64, [2]))
+    editor = GraphEditor(edited)
+    editor.replace_initializer("target", numpy_helper.from_array(np.array([2, 2, 2]), "target"))
+    (declared,) = edited.graph.value_info
+    assert [d.dim_value for d in declared.type.tensor_type.shape.dim] == [3]
 
 
 def test_an_empty_list_removes_an_attribute() -> None:
