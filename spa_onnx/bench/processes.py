@@ -47,7 +47,8 @@ class Processes:
         Raises:
             StoppedError: the bench ends.
         """
-        command = [sys.executable, "-m", "spa_onnx.bench.worker", str(folder)]
+        # -P: modules in the folder where the user stands are none of ours.
+        command = [sys.executable, "-P", "-m", "spa_onnx.bench.worker", str(folder)]
         with (folder / COMPLAINTS).open("wb") as complaints:
             with self._lock:
                 if self._stopped:

@@ -45,7 +45,7 @@ class Analysed:
     """What the analysis says about the model.
 
     Attributes:
-        nodes: nodes of the graph with its bodies.
+        nodes: nodes of the normalised graph with its bodies.
         parameters: of the original.
         prunable: share of the parameters that would go if every prunable dim went.
         dims: number of prunable dims.

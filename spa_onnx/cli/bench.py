@@ -15,6 +15,7 @@ from spa_onnx.cli.options import FILE, verify_option
 from spa_onnx.errors import UsageError
 
 if TYPE_CHECKING:
+    from spa_onnx.bench.peers import Peers
     from spa_onnx.bench.rows import Row
     from spa_onnx.bench.run import Settings
     from spa_onnx.bench.zoo import Absent, Listed
@@ -117,8 +118,9 @@ def coverage(
         again,
     )
     listed, absent, zoo_ratio = _listed(models, only)
+    beside = _peers(peers, listed)
     rows = _run(listed, settings, results, zoo_ratio in (None, ratio), quiet)
-    text = _page(rows, settings, _command(ctx, models), absent, peers)
+    text = _page(rows, settings, _command(ctx, models), absent, beside)
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -153,6 +155,18 @@ def _listed(
     if not listed:
         raise UsageError("there is no model of these names" if only else "the list is empty")
     return listed, absent, ratio
+
+
+def _peers(path: Path | None, listed: Sequence[Listed]) -> Peers:
+    """Return the results of other tools; a broken file is better found before the models run."""
+    from spa_onnx.bench.peers import read_peers
+
+    if path is None:
+        return {}
+    found, others = read_peers(path, [one.entry.name for one in listed])
+    if others:
+        click.echo(f"lines of {path} about models that are not listed: {others}", err=True)
+    return found
 
 
 def _run(
@@ -198,20 +212,15 @@ def _page(
     settings: Settings,
     command: str,
     absent: tuple[Absent, ...],
-    peers: Path | None,
+    peers: Peers,
 ) -> str:
     from spa_onnx.bench.identity import this_compiler
-    from spa_onnx.bench.peers import read_peers
     from spa_onnx.bench.table import Page, render
 
-    names = {row.entry.name for part in rows.values() for row in part}
-    found, others = read_peers(peers, sorted(names)) if peers else ({}, 0)
-    if others:
-        click.echo(f"{others} lines of {peers} are about models that are not listed", err=True)
     own = this_compiler()
     commit = f", commit {own.commit}" if own.commit else ""
     versions = f"spa-onnx {own.version.split()[0]}{commit}, {own.libraries}"
-    return render(Page(command, versions, settings.ratio, settings.proved, absent, found), rows)
+    return render(Page(command, versions, settings.ratio, settings.proved, absent, peers), rows)
 
 
 def _command(ctx: click.Context, models: Sequence[Path]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 import spa_onnx
 from spa_onnx import errors
+from spa_onnx.bench.records import parse
 from tests.builders import GraphBuilder
 from tests.spa_onnx.untracked import like
 
@@ -75,6 +76,11 @@ CASES: list[tuple[type[spa_onnx.SpaError], Callable[[], None], str]] = [
         errors.UnknownPassError,
         lambda: prune(chain(), importance="l3"),
         r"no importance pass named 'l3'; installed: .*l1, l2.* \(see `spa-onnx passes`\)",
+    ),
+    (
+        errors.BenchFileError,
+        lambda: parse("NaN", "zoo.json"),
+        r"zoo\.json: is no JSON \(NaN is no number\)",
     ),
     (
         errors.InputShapeError,

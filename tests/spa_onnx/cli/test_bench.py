@@ -123,6 +123,15 @@ def test_a_changed_model_and_other_options_run_again(model: Path, results: Path)
     assert {line["outcome"] for line in lines(results)} == {"not proved"}
 
 
+def test_modules_where_the_user_stands_are_not_taken(
+    model: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model.parent)
+    Path("networkx.py").write_text("raise SystemExit('taken')")
+    result = run("bench", "coverage", model.name, "--results", results, "--no-verify")
+    assert result.exit_code == 0, result.output
+
+
 def test_several_passes_have_a_part_each(model: Path, results: Path) -> None:
     options = ("--results", results, "--no-verify", "--importance", "l1", "--importance", "random")
     text = bench(model, *options).stdout
@@ -242,7 +251,7 @@ def test_results_of_other_tools_stand_beside(model: Path, results: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "25.0 % in 0.50 s" in done.stdout
     assert "| other 1.2 | 1 | 1 (100 %) | 25.0 % | 0.50 | 1 | 25.0 % |" in done.stdout
-    assert "1 lines of" in done.stderr
+    assert "about models that are not listed: 1" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -259,6 +268,8 @@ def test_results_of_other_tools_stand_beside(model: Path, results: Path) -> None
         (("--only", "other/*"), "no model of these names"),
         (("zoo.json",), "not both"),
         (("none.onnx",), "no such file"),
+        (("--peers", "model.onnx"), "model.onnx"),
+        (("--peers", "none.jsonl"), "cannot be read"),
     ],
 )
 def test_what_no_model_could_use_is_an_error_before_any_runs(
