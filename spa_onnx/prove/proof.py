@@ -188,6 +188,7 @@ def _run_reference(
         model = masked_reference(task.analysis, lanes, jitter)
         session = open_session(model, task.original.weights, names, trial.branch, task.memory)
         tensors = run(session, names, trial.feeds)
+        del session
     except RefusedError as refusal:
         raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
     except UnicodeDecodeError as failure:

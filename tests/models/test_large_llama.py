@@ -1,6 +1,8 @@
 """The script of the large decoder writes a model that runs, with sane activations, and prunes."""
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,16 @@ WIDTHS = {"layers": 2, "width": 64, "heads": 4, "key_heads": 2, "hidden": 176, "
 
 
 @pytest.fixture
-def llama(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A small decoder."""
+def large_llama(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as a module."""
     monkeypatch.syspath_prepend(str(MODELS))
-    module: Any = importlib.import_module("large_llama")
-    path: Path = module.write(tmp_path / "in", module.Shape(**WIDTHS))
+    return importlib.import_module("large_llama")
+
+
+@pytest.fixture
+def llama(large_llama: Any, tmp_path: Path) -> Path:
+    """A small decoder."""
+    path: Path = large_llama.write(tmp_path / "in", large_llama.Shape(**WIDTHS))
     return path
 
 
@@ -45,3 +52,33 @@ def test_it_is_pruned_and_proved_in_pieces(llama: Path, tmp_path: Path) -> None:
     assert report.proof.pieces > 4
     assert report.proof.power > 0.1
     assert report.after.parameters < 0.45 * report.before.parameters
+
+
+RUN = """
+import resource, sys, spa_onnx
+config = spa_onnx.PruneConfig(proof_memory=int(sys.argv[3]))
+proof = spa_onnx.prune(sys.argv[1], config, output=sys.argv[2]).report.proof
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, proof.pieces)
+"""
+
+
+def peak(model: Path, proof_memory: int) -> tuple[int, int]:
+    """Return the kilobytes that a run takes at most, proof included, and its pieces."""
+    arguments = [str(model), str(model.with_name("pruned.onnx")), str(proof_memory)]
+    command = [sys.executable, "-c", RUN, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kilobytes, pieces = map(int, done.stdout.split())
+    return kilobytes, pieces
+
+
+@pytest.mark.slow
+def test_a_proof_in_pieces_takes_less_memory(large_llama: Any, tmp_path: Path) -> None:
+    """170 MB of weights, half a gigabyte in a session; pieces of a hundred megabytes."""
+    shape = large_llama.Shape(4, 1024, 8, 8, 2816, 16000)
+    model = large_llama.write(tmp_path, shape)
+    file = model.with_suffix(".bin").stat().st_size // 1000
+    whole, one = peak(model, 10**9)
+    least, pieces = peak(model, 100_000_000)
+    assert one == 1
+    assert pieces > 4
+    assert whole - least > 1.2 * file

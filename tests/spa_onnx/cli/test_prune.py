@@ -77,6 +77,20 @@ def test_a_kind_that_the_model_lacks_names_those_it_has(model: Path, output: Pat
     assert "all that there is, channels" in result.stderr
 
 
+@pytest.mark.parametrize(("size", "limit"), [("1", 1), ("0.5kB", 500), ("2GB", 2 * 10**9)])
+def test_a_proof_may_be_cut_into_pieces(model: Path, output: Path, size: str, limit: int) -> None:
+    proof = report_of(model, output, "--proof-memory", size)["proof"]
+    assert proof["memory"] == limit
+    assert (proof["pieces"] > 1) == (limit < 1000)
+
+
+@pytest.mark.parametrize("size", ["", "0", "-1GB", "GB", "1TB", "1kMB", "nan", "inf"])
+def test_a_size_that_is_none_is_refused(model: Path, output: Path, size: str) -> None:
+    result = run("prune", model, "-o", output, "--proof-memory", size)
+    assert result.exit_code == 2
+    assert "is not a size such as 800MB or 1.5GB" in result.stderr
+
+
 def test_widths_are_aligned(model: Path, output: Path) -> None:
     assert run("prune", model, "-o", output, "--align", "4").exit_code == 0
     assert widths(output)[0] % 4 == 0
