@@ -14,9 +14,8 @@ from spa_onnx.graph.tensors import all_graphs
 def to_surgeon(model: onnx.ModelProto) -> Any:
     """Return a graph to edit.
 
-    Standard operators are in the domain ``""``, never ``ai.onnx``. Sequences, optional values and
-    maps are declared without a type, for the package cannot write theirs; nor can it attributes that
-    are types or empty lists.
+    Standard operators are in the domain ``""``, never ``ai.onnx``. Left out is what the package
+    cannot write: types of sequences, optional values and maps, attributes that are types or empty.
     """
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
