@@ -261,7 +261,7 @@ def _follow_branch(state: Propagation, node: Node) -> None:
     taken = control.taken_branches(node, state.value_of(node.inputs[0]))
     if len(taken) != 1:
         return
-    for name, entry in zip(node.outputs, taken[0].output, strict=True):
+    for name, entry in zip(node.outputs, taken[0].output, strict=False):
         value = state.value_of(entry.name)
         if value is not None and not is_symbolic(value):
             state.values[name] = value

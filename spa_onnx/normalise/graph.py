@@ -15,6 +15,7 @@ from spa_onnx.graph.node import STANDARD_DOMAINS, BodyEntry, Node, Scope
 from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore
+from spa_onnx.normalise.bodies import check_bodies
 from spa_onnx.normalise.names import make_names_unique
 from spa_onnx.normalise.order import sort_nodes
 
@@ -131,6 +132,7 @@ class _Flattened:
             version = self._standard if standard else self._versions.get(proto.domain, 1)
             node = Node(proto, version, index, scope)
             if node.op in CONTROL_FLOW:
+                check_bodies(node)
                 for name, body in node.branches():
                     if node.op != "If":
                         self.nodes.append(BodyEntry(node, body))

@@ -55,6 +55,8 @@ def couple_fused_matmul(operands: Operands) -> Coupling:
 def couple_skip_layer_norm(operands: Operands) -> Coupling:
     """Normalise the sum of two tensors and a bias over the last axis; the sum may be an output."""
     x, skip = operands.axes(0), operands.axes(1)
+    if len(skip) > len(x):
+        raise RefusalError(f"rank {len(x)} and {len(skip)}")
     rms = operands.node.op.endswith("SkipSimplifiedLayerNormalization")
     y = broadcast(operands.space, [x, skip], "sum of two branches")
     for position in range(2, operands.count):

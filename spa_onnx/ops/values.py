@@ -25,6 +25,12 @@ LARGEST = 4096
 """Elements up to which values are followed; shapes and masks of exporters are far smaller."""
 
 
+WITH_OPTIONAL = frozenset(
+    ("Clip", "Slice", "Squeeze", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum")
+)
+"""Operators of which inputs behind the first may be left out."""
+
+
 class UnknownValueError(Exception):
     """The value cannot be told before run time."""
 
@@ -42,10 +48,11 @@ def evaluate(
     if node.op in ("Shape", "Size"):
         return None if shape is None else _shape(node, shape)
     function = FUNCTIONS.get(node.op)
-    if function is None or len(node.outputs) != 1:
+    if function is None or len(node.outputs) != 1 or not node.inputs:
         return None
-    for name, value in zip(node.inputs, values, strict=True):
-        if name and value is None:
+    optional = range(1, 5) if node.op in WITH_OPTIONAL else ()
+    for k, (name, value) in enumerate(zip(node.inputs, values, strict=True)):
+        if value is None and (name or k not in optional):
             return None
     try:
         with np.errstate(all="ignore"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -132,12 +133,18 @@ def make_feeds(
                 f"input {entry.name!r}", "has a type or rank that cannot be made up", remedy
             )
         shape = [number(n, symbols) for n in sizes_of(axes)]
+        if min(shape, default=0) < 0 or prod(shape) >= LARGEST:
+            problem = f"has shape {shape}, which cannot be made up"
+            raise GraphError(f"input {entry.name!r}", problem, "Use --no-verify for this model")
         limit = rows.get(entry.name, 0)
         count = ELEMENTS if _is_sequence(entry.type) else 1
         made = [_array(rng, element, shape, limit, fill) for _ in range(count)]
         feeds[entry.name] = made if _is_sequence(entry.type) else made[0]
     return feeds
 
+
+LARGEST = 1 << 28
+"""Elements below which an input is made up."""
 
 ELEMENTS = 4
 """Tensors in a sequence that is fed."""

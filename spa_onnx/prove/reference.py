@@ -69,7 +69,7 @@ def _element(graph: Graph, types: Mapping[str, int], name: str) -> int:
     """Return a tensor's element type, float where nothing tells."""
     if name in graph.tensors:
         return graph.tensors[name].data_type
-    return types.get(name, onnx.TensorProto.FLOAT)
+    return types.get(name) or int(onnx.TensorProto.FLOAT)
 
 
 def _dtype(element: int) -> np.dtype[Any]:

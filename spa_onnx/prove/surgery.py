@@ -14,18 +14,36 @@ from spa_onnx.graph.tensors import all_graphs
 def to_surgeon(model: onnx.ModelProto) -> Any:
     """Return a graph to edit.
 
-    Standard operators are in the domain ``""``, never ``ai.onnx``. Sequences, optional values and
-    maps are declared without a type, for the package cannot write theirs.
+    Standard operators are in the domain ``""``, never ``ai.onnx``. Left out is what the package
+    cannot write: types of sequences, optional values and maps, attributes that are types or empty.
     """
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     for graph in all_graphs(plain.graph):
         for node in graph.node:
             node.domain = "" if node.domain == "ai.onnx" else node.domain
+            known = [a for a in node.attribute if not _is_unknown(a)]
+            if len(known) < len(node.attribute):
+                del node.attribute[:]
+                node.attribute.extend(known)
         for entry in (*graph.value_info, *graph.input, *graph.output):
             if is_container(entry.type):
                 entry.ClearField("type")
     return gs.import_onnx(plain)
+
+
+EMPTY = {
+    onnx.AttributeProto.INTS: "ints",
+    onnx.AttributeProto.FLOATS: "floats",
+    onnx.AttributeProto.STRINGS: "strings",
+}
+
+
+def _is_unknown(attribute: onnx.AttributeProto) -> bool:
+    """Say whether the package loses an attribute: a type, or an empty list."""
+    field = EMPTY.get(attribute.type)
+    empty = field is not None and not getattr(attribute, field)
+    return empty or attribute.type == onnx.AttributeProto.TYPE_PROTO
 
 
 def from_surgeon(graph: Any, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -46,7 +64,7 @@ def from_surgeon(graph: Any, model: onnx.ModelProto) -> onnx.ModelProto:
         node.output[0]: node.attribute
         for original in all_graphs(model.graph)
         for node in original.node
-        if any(a.type == onnx.AttributeProto.TYPE_PROTO for a in node.attribute)
+        if node.output and any(map(_is_unknown, node.attribute))
     }
     for body in all_graphs(edited.graph):
         del body.value_info[:]  # some exporters declare shapes that are wrong; ours would meet them
