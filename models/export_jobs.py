@@ -49,6 +49,7 @@ class Subject:
         outputs: which outputs to keep, by attribute; without any, all tensors.
         options: more keywords of the call.
         positional: whether the model names its inputs otherwise, or not at all.
+        simplified: whether the dynamo exporter may simplify what it writes.
     """
 
     model: nn.Module
@@ -57,6 +58,7 @@ class Subject:
     outputs: Sequence[str] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     positional: bool = False
+    simplified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ def write(model: nn.Module, subject: Subject, job: Job) -> None:
         external_data=size > PROTOBUF_LIMIT,
         input_names=names,
         dynamic_shapes={"tensors": shapes} if open_axes else None,
+        optimize=subject.simplified,
         verbose=False,
     )
 
