@@ -129,8 +129,17 @@ def lane_scales(weight: Tensor, generator: torch.Generator, spread: float) -> Te
     return logarithm.exp().reshape(-1, *[1] * (weight.ndim - 1))
 
 
-def measure_statistics(model: nn.Module, batch: Tensor, generator: torch.Generator) -> None:
-    """Set BatchNorm statistics to those of ``batch``, moved by about 10 % of their scale."""
+def measure_statistics(
+    model: nn.Module, batch: Tensor, generator: torch.Generator, least: float = 1e-3
+) -> None:
+    """Set BatchNorm statistics to those of ``batch``, moved by about 10 % of their scale.
+
+    Args:
+        model: changed in place and left in eval mode.
+        batch: input, several samples.
+        generator: source of all draws.
+        least: variance to which smaller ones are raised; what hardly varies is mostly rounding.
+    """
     model.eval()
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -144,7 +153,7 @@ def measure_statistics(model: nn.Module, batch: Tensor, generator: torch.Generat
         mean, variance = norm.running_mean, norm.running_var
         assert mean is not None
         assert variance is not None
-        variance.clamp_(min=1e-3)
+        variance.clamp_(min=least)
         mean += 0.1 * variance.sqrt() * torch.randn(mean.shape, generator=generator)
         variance *= (0.2 * torch.randn(variance.shape, generator=generator)).exp()
 

@@ -6,8 +6,6 @@ drawn as there, and of everything else the constants (zero gates, layer scales o
 position tables) get noise, while what the author drew at random stays.
 """
 
-from collections.abc import Collection
-
 import torch
 from lively_weights import NORMS, PROJECTIONS, redrawn
 from torch import Tensor, nn
@@ -64,19 +62,14 @@ def draw_statistics(norm: _BatchNorm, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def calm(model: nn.Module, layers: Collection[str] = (), gain: float = 0.5) -> None:
-    """Scale the weights of projections, for models in which rounding grows to the size of values.
+def calm(model: nn.Module, gain: float = 0.5) -> None:
+    """Scale the weights of all projections by ``gain``.
 
-    Steep softmaxes and products of activations, one after the other, make float32 and float64
-    disagree when weights are as large as elsewhere.
-
-    Args:
-        model: changed in place.
-        layers: last names of the projections; without any, all.
-        gain: factor.
+    For models that multiply activations with each other again and again: rounding would grow until
+    float32 and float64 disagree.
     """
-    for name, module in model.named_modules():
-        if isinstance(module, PROJECTIONS) and (not layers or name.split(".")[-1] in layers):
+    for module in model.modules():
+        if isinstance(module, PROJECTIONS):
             for parameter in module.parameters(recurse=False):
                 if parameter.ndim > 1:
                     parameter *= gain

@@ -92,11 +92,11 @@ def test_stirred_weights_hold_no_constant(monkeypatch: pytest.MonkeyPatch) -> No
     assert not model.training
 
 
-def test_calmed_projections_are_the_named_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calming_halves_the_weights_of_projections_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stirred = script(monkeypatch, "stirred_weights")
-    model = torch.nn.ModuleDict({"q": torch.nn.Linear(3, 4), "v": torch.nn.Linear(3, 4)})
+    model = torch.nn.ModuleDict({"q": torch.nn.Linear(3, 4), "norm": torch.nn.LayerNorm(4)})
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    stirred.calm(model, ("q",))
+    stirred.calm(model)
     after = model.state_dict()
     assert torch.equal(after["q.weight"], before["q.weight"] / 2)
     assert all(torch.equal(after[name], before[name]) for name in before if name != "q.weight")
