@@ -13,12 +13,12 @@ def damaged(model: onnx.ModelProto, random: np.random.Generator) -> onnx.ModelPr
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     kinds = (_attribute, _lost_attribute, _inputs, _lost_input, _shape, _constant, _operator)
-    kinds[random.integers(len(kinds))](copy, random)
+    kinds[int(random.integers(len(kinds)))](copy, random)
     return copy
 
 
 def _node(model: onnx.ModelProto, random: np.random.Generator) -> onnx.NodeProto:
-    found: onnx.NodeProto = model.graph.node[random.integers(len(model.graph.node))]
+    found: onnx.NodeProto = model.graph.node[int(random.integers(len(model.graph.node)))]
     return found
 
 
@@ -26,11 +26,11 @@ def _attribute(model: onnx.ModelProto, random: np.random.Generator) -> None:
     """Give an attribute another value or another type."""
     node = _node(model, random)
     names = [a.name for a in node.attribute] or ["axis", "group", "axes", "perm"]
-    name = names[random.integers(len(names))]
+    name = names[int(random.integers(len(names)))]
     kept = [a for a in node.attribute if a.name != name]
     one, two = (int(n) for n in random.choice(ODD, 2))
     values = (one, [one], [one, two], float(one), "text", [])
-    value = values[random.integers(len(values))]
+    value = values[int(random.integers(len(values)))]
     kind = onnx.AttributeProto.INTS if value == [] else None
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute(name, value, attr_type=kind)])
@@ -39,7 +39,7 @@ def _attribute(model: onnx.ModelProto, random: np.random.Generator) -> None:
 def _lost_attribute(model: onnx.ModelProto, random: np.random.Generator) -> None:
     node = _node(model, random)
     if node.attribute:
-        del node.attribute[random.integers(len(node.attribute))]
+        del node.attribute[int(random.integers(len(node.attribute)))]
 
 
 def _inputs(model: onnx.ModelProto, random: np.random.Generator) -> None:
@@ -47,7 +47,7 @@ def _inputs(model: onnx.ModelProto, random: np.random.Generator) -> None:
     node = _node(model, random)
     names = [*(t.name for t in model.graph.initializer), *(v.name for v in model.graph.input)]
     if node.input and names:
-        node.input[random.integers(len(node.input))] = names[random.integers(len(names))]
+        node.input[int(random.integers(len(node.input)))] = names[int(random.integers(len(names)))]
 
 
 def _lost_input(model: onnx.ModelProto, random: np.random.Generator) -> None:
@@ -55,28 +55,28 @@ def _lost_input(model: onnx.ModelProto, random: np.random.Generator) -> None:
     if not node.input:
         return
     if random.integers(2):
-        node.input[random.integers(len(node.input))] = ""
+        node.input[int(random.integers(len(node.input)))] = ""
     else:
         del node.input[-1]
 
 
 def _shape(model: onnx.ModelProto, random: np.random.Generator) -> None:
     """Declare another length or rank of an input."""
-    entry = model.graph.input[random.integers(len(model.graph.input))]
+    entry = model.graph.input[int(random.integers(len(model.graph.input)))]
     dims = entry.type.tensor_type.shape.dim
     if not dims or random.integers(4) == 0:
         dims.add().dim_value = int(random.choice(ODD))
     elif random.integers(4) == 0:
         del dims[-1]
     else:
-        dims[random.integers(len(dims))].dim_value = int(random.choice(ODD))
+        dims[int(random.integers(len(dims)))].dim_value = int(random.choice(ODD))
 
 
 def _constant(model: onnx.ModelProto, random: np.random.Generator) -> None:
     """Put odd numbers into a constant, or give it another shape."""
     if not model.graph.initializer:
         return
-    tensor = model.graph.initializer[random.integers(len(model.graph.initializer))]
+    tensor = model.graph.initializer[int(random.integers(len(model.graph.initializer)))]
     values = np.array(numpy_helper.to_array(tensor))
     if random.integers(2) and values.dtype == np.int64:
         values = np.full(values.shape, random.choice(ODD), np.int64)
@@ -92,4 +92,4 @@ OPERATORS = ("MatMul", "Concat", "Reshape", "Transpose", "Conv", "Gather", "Spli
 
 def _operator(model: onnx.ModelProto, random: np.random.Generator) -> None:
     node = _node(model, random)
-    node.op_type = OPERATORS[random.integers(len(OPERATORS))]
+    node.op_type = OPERATORS[int(random.integers(len(OPERATORS)))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import onnx
@@ -166,7 +167,7 @@ def test_branches_that_disagree_stay_whole(shapes: tuple[tuple[int, ...], ...]) 
         assert half(model).graph.node
 
 
-def in_a_body(op: str, count: int, returned: int, **attributes: int) -> onnx.ModelProto:
+def in_a_body(op: str, count: int, returned: int, **attributes: Any) -> onnx.ModelProto:
     """A node of control flow whose body takes and returns some numbers of tensors."""
     model = layers()
     entry = [helper.make_tensor_value_info(f"in{k}", TensorProto.FLOAT, None) for k in range(count)]
