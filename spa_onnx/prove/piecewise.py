@@ -80,7 +80,7 @@ class PiecewiseSession:
         kinds = {entry.name: entry.type for entry in session.get_outputs()}
         for name, value in zip(piece.outputs, results, strict=True):
             values[name] = value
-            types[name] = _type_of(kinds[name], value)
+            types[name] = type_of(kinds[name], value)
         # while the session lives, for a weight that is an output may lie in its mapped file
         return {n: _numbers_of(values[n], types[n]) for n in piece.outputs if n in wanted}
 
@@ -135,7 +135,7 @@ def _small_session(graph: onnx.GraphProto) -> ort.InferenceSession:
     return create_session(model, WeightStore(None))
 
 
-def _type_of(kind: str, value: ort.OrtValue) -> onnx.TypeProto:
+def type_of(kind: str, value: ort.OrtValue) -> onnx.TypeProto:
     """Return the type that ONNX Runtime calls ``kind``; of tensors with the rank, not lengths.
 
     Raises:
@@ -150,9 +150,9 @@ def _type_of(kind: str, value: ort.OrtValue) -> onnx.TypeProto:
                 shape = [None] * len(value.shape()) if known else None
                 return helper.make_tensor_type_proto(number, shape)
         case "seq":
-            return helper.make_sequence_type_proto(_type_of(inner, value))
+            return helper.make_sequence_type_proto(type_of(inner, value))
         case "optional":
-            return helper.make_optional_type_proto(_type_of(inner, value))
+            return helper.make_optional_type_proto(type_of(inner, value))
         case _:
             pass
     raise NotLoadedError(f"a value of type {kind} cannot be handed from one piece to the next")

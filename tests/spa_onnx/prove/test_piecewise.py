@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import spa_onnx
 from spa_onnx.load.model import load
-from spa_onnx.prove.piecewise import _type_of
+from spa_onnx.prove.piecewise import type_of
 from spa_onnx.prove.runtime import open_session, run
 from spa_onnx.prove.session import NotLoadedError, RefusedError
 from tests.builders import GraphBuilder
@@ -254,6 +254,6 @@ def choice(name: str) -> onnx.GraphProto:
 
 def test_a_kind_of_value_that_cannot_cross_is_named() -> None:
     value = ort.OrtValue.ortvalue_from_numpy(np.zeros((2, 3), np.float32))
-    assert _type_of("seq(tensor(float))", value).sequence_type.elem_type.tensor_type.elem_type == 1
+    assert type_of("seq(tensor(float))", value).sequence_type.elem_type.tensor_type.elem_type == 1
     with pytest.raises(NotLoadedError, match=r"map\(int64,tensor\(float\)\) cannot be handed"):
-        _type_of("map(int64,tensor(float))", value)
+        type_of("map(int64,tensor(float))", value)
