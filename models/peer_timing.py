@@ -8,6 +8,7 @@ from statistics import median
 
 import torch
 from isolated import Figures, Stages
+from peer_hints import Hints
 from peer_torch_pruning import check, fresh, output_layers, prune_in_place
 
 import spa_onnx
@@ -38,7 +39,7 @@ def time_beside(
             ignored = output_layers(model, inputs)
             with torch.no_grad():
                 expected = model(*inputs)
-        prune_in_place(model, inputs, ignored, ratio, stages)
+        prune_in_place(model, inputs, ignored, ratio, stages, Hints())
         for stage, seconds in report.seconds.items():
             spent[stage].append(seconds)
         for stage in THEIRS:

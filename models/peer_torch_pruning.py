@@ -1,7 +1,7 @@
 """Prune a model of the PyTorch zoo scripts with Torch-Pruning as its README advises.
 
-"As it is" means: the README's quickstart on an unchanged model, with the output layers ignored.
-Hints by hand (heads, modules whose code holds old widths) are not given.
+As it is, an unchanged model goes through the README's quickstart, with the output layers ignored.
+With hints, the pruner is also told what ``peer_hints`` finds, and attributes are set afterwards.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torchvision_operators  # noqa: F401 - before what imports torchvision
 from export_jobs import Build, Job, Positional
 from isolated import Figures, Stages
+from peer_hints import Hints, adjust, hints_of
 from peer_onnxsim import InvalidResultError
 from torch import Tensor, nn
 
@@ -56,7 +57,9 @@ def fresh(folder: str, name: str) -> tuple[Positional, list[Tensor]]:
     return model, list(subject.inputs.values())
 
 
-def prune_model(folder: str, name: str, ratio: float, stages: Stages) -> Figures:
+def prune_model(
+    folder: str, name: str, ratio: float, stages: Stages, hinted: bool = False
+) -> Figures:
     """Prune one model and return its parameters before and after.
 
     Raises:
@@ -69,7 +72,9 @@ def prune_model(folder: str, name: str, ratio: float, stages: Stages) -> Figures
             expected = model(*inputs)
         before = count_parameters(model)
         ignored = output_layers(model, inputs)
-    prune_in_place(model, inputs, ignored, ratio, stages)
+        hints = hints_of(model) if hinted else Hints()
+    prune_in_place(model, inputs, ignored, ratio, stages, hints)
+    adjust(model, hints)
     with stages("check"):
         check(model, inputs, expected)
     return {"before": before, "after": count_parameters(model)}
@@ -81,6 +86,7 @@ def prune_in_place(
     ignored: Sequence[nn.Module],
     ratio: float,
     stages: Stages,
+    hints: Hints,
 ) -> None:
     """Build the dependency graph and prune every group by the ratio."""
     import torch_pruning
@@ -91,9 +97,10 @@ def prune_in_place(
             list(inputs),
             importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=ratio,
-            ignored_layers=list(ignored),
+            ignored_layers=[*ignored, *hints.ignored],
             in_channel_groups={},  # the default is one dictionary for all pruners of a process
-            out_channel_groups={},
+            out_channel_groups=hints.groups,
+            **hints.options(ratio),
         )
     with stages("prune"):
         pruner.step()

@@ -5,9 +5,10 @@
     python models/peers.py ZOO -o beside.jsonl --beside-ours
 
 ZOO holds folders of exported models as the zoo scripts write them. onnxsim prunes one file per
-model; Torch-Pruning prunes the module that the zoo script builds, with the same inputs. Every model
-is pruned in a process of its own and is one line of JSON; a crash or a time-out is a line too, and
-what an earlier run left in the file is not run again. Needs the `bench` extra.
+model; Torch-Pruning prunes the module that the zoo script builds, with the same inputs, as it is or
+with the hints by hand that its examples give (``torch-pruning-hints``). Every model is pruned in a
+process of its own and is one line of JSON; a crash or a time-out is a line too, and what an earlier
+run left in the file is not run again. Needs the `bench` extra.
 
 ``--beside-ours`` instead times Torch-Pruning's graph building and pruning against analysis and
 rewriting of spa-onnx, interleaved in one process on one thread: medians of three rounds.
@@ -29,8 +30,9 @@ from typing import Literal
 import click
 from isolated import Figures, Outcome, Stages, one_line, run_isolated
 
-Tool = Literal["torch-pruning", "onnxsim", "spa-onnx"]
-TOOLS: tuple[Tool, ...] = ("torch-pruning", "onnxsim")
+Tool = Literal["torch-pruning", "torch-pruning-hints", "onnxsim", "spa-onnx"]
+TOOLS: tuple[Tool, ...] = ("torch-pruning", "torch-pruning-hints", "onnxsim")
+HINTS = "-hints"
 PRUNING = ("graph", "prune", "heads", "channels", "formats")
 """Stages of the tools that count as pruning: analysis and rewriting."""
 TORCH_FOLDERS = ("own", "timm", "torchvision", "torchvision_more", "transformers")
@@ -122,7 +124,7 @@ def cases_of(zoo: Path, tools: Sequence[Tool], pattern: str, beside: bool) -> It
     """Yield what to run: Torch-Pruning only on models that a script for PyTorch builds."""
     for name, path in models_of(zoo).items():
         for tool in tools:
-            known = tool != "torch-pruning" or name.split("/")[0] in TORCH_FOLDERS
+            known = tool == "onnxsim" or name.split("/")[0] in TORCH_FOLDERS
             if known and fnmatch.fnmatchcase(name, pattern):
                 yield Case(name, path, tool, beside)
 
@@ -140,7 +142,7 @@ def prune(case: Case, stages: Stages) -> Figures:
         return prune_file(case.file, RATIO, stages)
     from peer_torch_pruning import prune_model
 
-    return prune_model(folder, name, RATIO, stages)
+    return prune_model(folder, name, RATIO, stages, hinted=case.tool.endswith(HINTS))
 
 
 def row_of(case: Case, outcome: Outcome, zoo: Path) -> Row:
@@ -172,7 +174,7 @@ def rows_beside(case: Case, outcome: Outcome, zoo: Path) -> list[Row]:
 def version_of(tool: Tool) -> str:
     """Return the installed version of a tool."""
     try:
-        return version(tool)
+        return version(tool.removesuffix(HINTS))
     except PackageNotFoundError:
         return "not installed"
 
@@ -248,12 +250,12 @@ def summary_beside(rows: Sequence[Row]) -> str:
 
 def preload(tools: Sequence[Tool]) -> None:
     """Import what every child would, once, and fail early where a tool is missing."""
-    modules = {
-        "torch-pruning": ("peer_torch_pruning", "torch_pruning", "timm", "transformers"),
-        "onnxsim": ("peer_onnxsim", "onnxsim"),
-    }
     for tool in tools:
-        for module in modules[tool]:
+        if tool == "onnxsim":
+            modules = ("peer_onnxsim", "onnxsim")
+        else:
+            modules = ("peer_torch_pruning", "torch_pruning", "timm", "transformers")
+        for module in modules:
             import_module(module)
 
 
@@ -262,7 +264,7 @@ def preload(tools: Sequence[Tool]) -> None:
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="JSON."
 )
-@click.option("--tool", type=click.Choice(TOOLS), help="Without it, both.")
+@click.option("--tool", type=click.Choice(TOOLS), help="Without it, all.")
 @click.option("--model", "pattern", default="*", help="Of folder/name, such as 'timm/*'.")
 @click.option("--jobs", default=1, show_default=True, help="Processes at a time.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds for each stage.")

@@ -110,3 +110,79 @@ def test_both_tools_are_timed_on_one_model(
 def test_every_folder_has_a_script_that_builds(peer: Any) -> None:
     for folder in peer.SCRIPTS:
         assert callable(peer.builder(folder))
+
+
+class SelfAttention(nn.Module):
+    """Attention over five tokens whose code holds its widths; four heads of three lanes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim, self.attn_dim = 4, 3, 12
+        self.qkv, self.proj = nn.Linear(12, 36), nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).reshape(2, 5, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        y = (q @ k.transpose(2, 3)).softmax(-1) @ v
+        return self.proj(y.transpose(1, 2).reshape(2, 5, self.attn_dim))
+
+
+def test_hints_name_heads_and_set_the_widths_that_the_code_holds(peer: Any) -> None:
+    hints = importlib.import_module("peer_hints")
+    model = nn.Sequential(SelfAttention(), nn.MultiheadAttention(8, 2))
+    found = hints.hints_of(model)
+    assert found.num_heads == {model[0].qkv: 4}
+    assert found.groups == {model[1]: 2}
+    assert found.options(0.5) == {"num_heads": found.num_heads}
+    model[0].qkv = nn.Linear(12, 24)  # two lanes of every head
+    found = hints.hints_of(model)
+    hints.adjust(model, found)
+    assert (model[0].num_heads, model[0].head_dim, model[0].attn_dim) == (4, 2, 8)
+
+
+def test_hints_tell_query_heads_from_those_of_keys(peer: Any) -> None:
+    hints = importlib.import_module("peer_hints")
+    module = nn.Module()
+    module.q_proj, module.k_proj, module.v_proj = (nn.Linear(8, n) for n in (8, 4, 4))
+    module.num_heads, module.num_key_value_heads, module.head_dim = 4, 2, 2
+    module.num_key_value_groups = 2
+    found = hints.hints_of(module)
+    assert [found.num_heads[x] for x in (module.q_proj, module.k_proj, module.v_proj)] == [4, 2, 2]
+    module.q_proj = nn.Linear(8, 4)  # two of four heads, and every head of keys
+    cut = {module.q_proj: 2, module.k_proj: 2, module.v_proj: 2}
+    hints.adjust(module, hints.Hints(list(hints.find_attentions(module)), cut))
+    assert (module.num_heads, module.head_dim, module.num_key_value_groups) == (2, 2, 1)
+
+
+def test_parts_of_detectors_stay_whole(peer: Any) -> None:
+    hints = importlib.import_module("peer_hints")
+
+    class SSD(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(2, 2)
+
+    model = nn.Sequential(SSD())
+    assert hints.hints_of(model).ignored == [model[0].head]
+    assert not hints.hints_of(nn.Linear(2, 2)).ignored
+
+
+@pytest.mark.parametrize("hinted", [False, True])
+def test_a_small_transformer_is_cut_with_hints(
+    peer: Any, monkeypatch: pytest.MonkeyPatch, hinted: bool
+) -> None:
+    pytest.importorskip("torch_pruning")
+    jobs, isolated = map(importlib.import_module, ("export_jobs", "isolated"))
+    model = nn.Sequential(nn.Linear(6, 12), SelfAttention(), nn.Linear(12, 3))
+    subject = jobs.Subject(model, {"x": torch.ones(2, 5, 6)}, positional=True)
+    monkeypatch.setattr(peer, "builder", lambda folder: lambda job: subject)
+    threads = torch.get_num_threads()
+    stages = isolated.Stages(lambda stage: None)
+    try:
+        if not hinted:
+            with pytest.raises(RuntimeError, match="invalid for input"):
+                peer.prune_model("own", "tiny", 0.5, stages)
+            return
+        figures = peer.prune_model("own", "tiny", 0.5, stages, hinted=True)
+    finally:
+        torch.set_num_threads(threads)
+    assert figures["after"] < 0.6 * figures["before"]

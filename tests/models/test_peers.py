@@ -137,6 +137,7 @@ def test_one_file_stands_for_a_model_and_the_legacy_exporters_comes_first(
     cases = list(peers.cases_of(tmp_path, peers.TOOLS, "*/[af]*", beside=False))
     assert {(case.model, case.tool) for case in cases} == {
         ("timm/a", "torch-pruning"),
+        ("timm/a", "torch-pruning-hints"),
         ("timm/a", "onnxsim"),
         ("jax/f.v2", "onnxsim"),
     }
