@@ -129,7 +129,7 @@ def one_of(children: Mapping[str, nn.Module], names: Sequence[str]) -> nn.Module
 
 def width(layer: nn.Module) -> int:
     """Return how many channels a layer puts out."""
-    return int(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)  # type: ignore[arg-type]
+    return int(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
 
 
 def adjust(model: nn.Module, hints: Hints) -> None:
