@@ -52,8 +52,14 @@ class Run:
     outputs: Arrays
 
 
-def prune_file(path: Path, ratio: float, stages: Stages) -> Figures:
-    """Prune one file and return ``parameters`` before and after, counted as we count ours.
+def prune_file(path: Path, ratio: float, stages: Stages, simplified: bool = True) -> Figures:
+    """Prune one file and return its parameters before and after, counted as we count ours.
+
+    Args:
+        path: of the file.
+        ratio: of channels to cut.
+        stages: told of what is done.
+        simplified: whether onnxsim simplifies the model first, as its documentation advises.
 
     Raises:
         UnusableOriginalError: the file is no model that runs.
@@ -66,7 +72,7 @@ def prune_file(path: Path, ratio: float, stages: Stages) -> Figures:
         names = [value.name for value in original.graph.output]
         runs = runs_of(path, original, names)
         before = count_parameters(path)
-    pruned = pruned_by_onnxsim(original, ratio, stages)
+    pruned = pruned_by_onnxsim(original, ratio, stages, simplified)
     with stages("check"):
         if checked:
             onnx.checker.check_model(pruned)
@@ -77,7 +83,9 @@ def prune_file(path: Path, ratio: float, stages: Stages) -> Figures:
     return {"before": before, "after": after}
 
 
-def pruned_by_onnxsim(model: onnx.ModelProto, ratio: float, stages: Stages) -> onnx.ModelProto:
+def pruned_by_onnxsim(
+    model: onnx.ModelProto, ratio: float, stages: Stages, simplified: bool
+) -> onnx.ModelProto:
     """Return what onnxsim makes of a model: simplified, then heads cut, then channels.
 
     This is the order of its ``apply_optimization_pipeline``. The functions are those written in
@@ -87,8 +95,9 @@ def pruned_by_onnxsim(model: onnx.ModelProto, ratio: float, stages: Stages) -> o
     import onnxsim
     from onnxsim import pruning
 
-    with stages("simplify"):
-        model, _ = onnxsim.simplify(model)
+    if simplified:
+        with stages("simplify"):
+            model, _ = onnxsim.simplify(model)
     kinds = {node.op_type for node in model.graph.node}
     with stages("heads"):
         model = pruning.apply_attention_head_pruning(model, sparsity=ratio)
@@ -169,9 +178,9 @@ def compare(expected: Arrays, got: Arrays, open_axes: Sequence[tuple[bool, ...] 
         InvalidResultError: they differ.
     """
     for number, (a, b, free) in enumerate(zip(expected, got, open_axes, strict=True)):
-        fixed = [not is_free for is_free in free or (False,) * a.ndim]
+        told = free if free is not None and len(free) == a.ndim else (False,) * a.ndim
         if a.ndim != b.ndim or any(
-            of and m != n for of, m, n in zip(fixed, a.shape, b.shape, strict=True)
+            m != n for is_open, m, n in zip(told, a.shape, b.shape, strict=True) if not is_open
         ):
             raise InvalidResultError(f"output {number} has shape {b.shape} and had {a.shape}")
         if a.dtype.kind == "f" and np.isfinite(a).all() and not np.isfinite(b).all():

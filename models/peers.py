@@ -5,10 +5,11 @@
     python models/peers.py ZOO -o beside.jsonl --beside-ours
 
 ZOO holds folders of exported models as the zoo scripts write them. onnxsim prunes one file per
-model; Torch-Pruning prunes the module that the zoo script builds, with the same inputs, as it is or
-with the hints by hand that its examples give (``torch-pruning-hints``). Every model is pruned in a
-process of its own and is one line of JSON; a crash or a time-out is a line too, and what an earlier
-run left in the file is not run again. Needs the `bench` extra.
+model, after simplifying it or not (``onnxsim-plain``); Torch-Pruning prunes the module that the zoo
+script builds, with the same inputs, as it is or with the hints by hand that its examples give
+(``torch-pruning-hints``). Every model is pruned in a process of its own and is one line of JSON; a
+crash or a time-out is a line too, and what an earlier run left in the file is not run again.
+Needs the `bench` extra.
 
 ``--beside-ours`` instead times Torch-Pruning's graph building and pruning against analysis and
 rewriting of spa-onnx, interleaved in one process on one thread: medians of three rounds.
@@ -30,9 +31,9 @@ from typing import Literal
 import click
 from isolated import Figures, Outcome, Stages, one_line, run_isolated
 
-Tool = Literal["torch-pruning", "torch-pruning-hints", "onnxsim", "spa-onnx"]
-TOOLS: tuple[Tool, ...] = ("torch-pruning", "torch-pruning-hints", "onnxsim")
-HINTS = "-hints"
+Tool = Literal["torch-pruning", "torch-pruning-hints", "onnxsim", "onnxsim-plain", "spa-onnx"]
+TOOLS: tuple[Tool, ...] = ("torch-pruning", "torch-pruning-hints", "onnxsim", "onnxsim-plain")
+HINTS, PLAIN = "-hints", "-plain"
 PRUNING = ("graph", "prune", "heads", "channels", "formats")
 """Stages of the tools that count as pruning: analysis and rewriting."""
 TORCH_FOLDERS = ("own", "timm", "torchvision", "torchvision_more", "transformers")
@@ -124,7 +125,7 @@ def cases_of(zoo: Path, tools: Sequence[Tool], pattern: str, beside: bool) -> It
     """Yield what to run: Torch-Pruning only on models that a script for PyTorch builds."""
     for name, path in models_of(zoo).items():
         for tool in tools:
-            known = tool == "onnxsim" or name.split("/")[0] in TORCH_FOLDERS
+            known = tool.startswith("onnxsim") or name.split("/")[0] in TORCH_FOLDERS
             if known and fnmatch.fnmatchcase(name, pattern):
                 yield Case(name, path, tool, beside)
 
@@ -136,10 +137,10 @@ def prune(case: Case, stages: Stages) -> Figures:
         from peer_timing import time_beside
 
         return time_beside(folder, name, case.file, RATIO, ROUNDS, stages)
-    if case.tool == "onnxsim":
+    if case.tool.startswith("onnxsim"):
         from peer_onnxsim import prune_file
 
-        return prune_file(case.file, RATIO, stages)
+        return prune_file(case.file, RATIO, stages, simplified=not case.tool.endswith(PLAIN))
     from peer_torch_pruning import prune_model
 
     return prune_model(folder, name, RATIO, stages, hinted=case.tool.endswith(HINTS))
@@ -174,7 +175,7 @@ def rows_beside(case: Case, outcome: Outcome, zoo: Path) -> list[Row]:
 def version_of(tool: Tool) -> str:
     """Return the installed version of a tool."""
     try:
-        return version(tool.removesuffix(HINTS))
+        return version(tool.removesuffix(HINTS).removesuffix(PLAIN))
     except PackageNotFoundError:
         return "not installed"
 
@@ -251,7 +252,7 @@ def summary_beside(rows: Sequence[Row]) -> str:
 def preload(tools: Sequence[Tool]) -> None:
     """Import what every child would, once, and fail early where a tool is missing."""
     for tool in tools:
-        if tool == "onnxsim":
+        if tool.startswith("onnxsim"):
             modules = ("peer_onnxsim", "onnxsim")
         else:
             modules = ("peer_torch_pruning", "torch_pruning", "timm", "transformers")

@@ -139,7 +139,9 @@ def test_one_file_stands_for_a_model_and_the_legacy_exporters_comes_first(
         ("timm/a", "torch-pruning"),
         ("timm/a", "torch-pruning-hints"),
         ("timm/a", "onnxsim"),
+        ("timm/a", "onnxsim-plain"),
         ("jax/f.v2", "onnxsim"),
+        ("jax/f.v2", "onnxsim-plain"),
     }
 
 
@@ -221,15 +223,43 @@ def test_times_are_compared_on_the_models_that_both_pruned(peers: Any) -> None:
 # -- the tools ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("simplified", [True, False])
 def test_onnxsim_halves_a_layer_and_the_result_is_checked_by_itself(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, isolated: Any
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, isolated: Any, simplified: bool
 ) -> None:
     pytest.importorskip("onnxsim")
     onnxsim = script(monkeypatch, "peer_onnxsim")
     path = tmp_path / "mlp.onnx"
     write_mlp(path)
-    figures = onnxsim.prune_file(path, 0.5, isolated.Stages(lambda stage: None))
+    names: list[str] = []
+    figures = onnxsim.prune_file(path, 0.5, isolated.Stages(names.append), simplified)
     assert figures == {"before": 48, "after": 24}
+    assert ("simplify" in names) == simplified
+
+
+@pytest.mark.parametrize(
+    ("declared", "got", "fits"),
+    [
+        (None, (2, 3), True),
+        (None, (2, 4), False),
+        ((), (2, 3), True),  # a file may declare another rank than the runtime computes
+        ((True, False), (5, 3), True),
+        ((True, False), (2, 4), False),
+        ((True, False), (2, 3, 1), False),
+    ],
+)
+def test_open_axes_of_an_output_may_change_and_others_not(
+    monkeypatch: pytest.MonkeyPatch,
+    declared: tuple[bool, ...] | None,
+    got: tuple[int, ...],
+    fits: bool,
+) -> None:
+    onnxsim = script(monkeypatch, "peer_onnxsim")
+    if fits:
+        onnxsim.compare([np.ones((2, 3))], [np.ones(got)], [declared])
+        return
+    with pytest.raises(onnxsim.InvalidResultError, match="output 0 has shape"):
+        onnxsim.compare([np.ones((2, 3))], [np.ones(got)], [declared])
 
 
 @pytest.mark.parametrize("change", ["reverse", "cut short", "narrow", "burst"])
@@ -240,7 +270,7 @@ def test_a_result_that_is_not_valid_is_a_row_and_says_so(
     path = tmp_path / "own" / "mlp.onnx"
     write_mlp(path)
 
-    def spoil(model: onnx.ModelProto, ratio: float, stages: Any) -> onnx.ModelProto:
+    def spoil(model: onnx.ModelProto, *_settings: Any) -> onnx.ModelProto:
         SPOIL[change](model)
         return model
 
