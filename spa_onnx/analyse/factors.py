@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,4 +115,8 @@ def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
         for side in sides:
             if len(side) > 1:
                 visit((tuple(Nested(e) for e in side),))
+    for coupling in state.couplings:
+        for (a, left), (b, right) in combinations(coupling.kinds if coupling else (), 2):
+            if a != b:
+                visit(((Nested(state.space.normal(left)), Nested(state.space.normal(right))),))
     return found

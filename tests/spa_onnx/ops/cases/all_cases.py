@@ -10,6 +10,7 @@ from tests.spa_onnx.ops.cases import (
     integer_forms,
     layers,
     mixing,
+    mixtures,
     moving,
     quantised,
 )
@@ -26,5 +27,6 @@ CASES: tuple[Case, ...] = (
     *attention_forms.CASES,
     *integer_forms.CASES,
     *contrib.CASES,
+    *mixtures.CASES,
     *classical.CASES,
 )
