@@ -5,6 +5,7 @@ from __future__ import annotations
 from spa_onnx.ops import (
     attention,
     classical,
+    comparing,
     contraction,
     convolution,
     elementwise,
@@ -29,6 +30,7 @@ RULES: dict[str, OpRule] = {
     for family in (
         attention,
         classical,
+        comparing,
         contraction,
         convolution,
         elementwise,

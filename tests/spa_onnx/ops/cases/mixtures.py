@@ -48,14 +48,18 @@ def _quantised(**more: Any) -> Build:
             return [g.constant(weight), scale, ""]
 
         inputs = [g.relu(x), router, *packed(HIDDEN, WIDTH), *packed(WIDTH, HIDDEN)]
-        facts = {"expert_weight_bits": 8} | more
+        facts: dict[str, Any] = {"expert_weight_bits": 8} | more
         y = g.node("QMoE", inputs, domain=MICROSOFT, **facts)
         return g.linear(like(g, y, x), 3)
 
     return build
 
 
-SWIGLU = {"activation_type": "swiglu", "activation_alpha": 1.702, "activation_beta": 1.0}
+SWIGLU: dict[str, Any] = {
+    "activation_type": "swiglu",
+    "activation_alpha": 1.702,
+    "activation_beta": 1.0,
+}
 
 CASES = (
     *(
