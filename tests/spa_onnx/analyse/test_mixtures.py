@@ -193,6 +193,12 @@ def test_everything_else_of_a_mixture_is_cut_too(form: Callable[[], onnx.ModelPr
     half_result(form())
 
 
+@pytest.mark.parametrize("form", [scattered, gathered], ids=lambda f: f.__name__)
+def test_experts_or_their_neurons_are_cut(form: Callable[[], onnx.ModelProto]) -> None:
+    cut = {d.kind for d in spa_onnx.analyze(form()).dims}
+    assert len(cut & {"experts", "ffn"}) == 1
+
+
 def test_as_many_stay_as_are_chosen_under_every_allocation() -> None:
     for budget in (spa_onnx.Ratio(0.95), spa_onnx.KeepParams(0.8)):
         config = spa_onnx.PruneConfig(budget, granularity=("experts",))
