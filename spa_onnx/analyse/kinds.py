@@ -118,7 +118,8 @@ def weight_sides(
 ) -> Iterator[tuple[list[Expr], list[Expr]]]:
     """Yield for every weight of a contraction the axes that stay and those that are summed over.
 
-    Axes of length one do not count. A weight that lane numbers chose stands for all there are.
+    Axes of length one do not count, nor what a recurrence makes and sums over. A weight that lane
+    numbers chose stands for all there are.
     """
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         if coupling is None or not coupling.work or not coupling.produced:
@@ -129,7 +130,7 @@ def weight_sides(
             axes = [e for e in state.axes_of(name) or () if size_of(e) != 1]
             if len(axes) > 1:
                 chosen = [state.space.normal(e) for e in state.selected.get(name, ())]
-                inner = [e for e in axes if e in summed]
+                inner = [e for e in axes if e in summed and e not in result]
                 free = [e for e in axes if e in result and e not in summed]
                 yield free + chosen, inner + chosen
 
