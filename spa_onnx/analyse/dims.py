@@ -137,7 +137,8 @@ def choose_dims(
     made, used = _dims_of(state, "produced"), _dims_of(state, "consumed")
     prunable = {d for d in members if d in made and d in used and d not in excluded}
     kind = kinds_of_dims(state, prunable)
-    chosen = choose_factors(state, {d for d in prunable if kind[d] in kinds})
+    stream = {d for d in prunable if kind[d] == "residual"}
+    chosen = choose_factors(state, {d for d in prunable if kind[d] in kinds}, stream)
     rows = uneven_rows(state, prunable, chosen)
     dims = [
         PrunableDim(d, rows.get(d), tuple(members[d]), stable_name(d), kind[d], least.get(d, 1))

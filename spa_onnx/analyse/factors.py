@@ -10,7 +10,8 @@ or attention would lose whole heads for the sake of its position tables.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,14 +31,17 @@ TIE = 0.995
 """x; more lanes win."""
 
 
-def choose_factors(state: Propagation, prunable: set[Dim]) -> set[Dim]:
+def choose_factors(
+    state: Propagation, prunable: set[Dim], stream: Collection[Dim] = ()
+) -> set[Dim]:
     """Return the dims to cut.
 
     Args:
         state: the solved graph.
         prunable: all dims that could be cut.
+        stream: residual lanes, which all heads and experts share: no factor of theirs.
     """
-    neighbours = _neighbours(state, prunable)
+    neighbours = _neighbours(state, prunable, prunable.difference(stream))
     dims = sorted(prunable, key=lambda d: d.index)
     if not any(neighbours.get(d) for d in dims):
         return set(dims)
@@ -86,9 +90,21 @@ def removed_by_halving(dims: Sequence[Dim], cost: CostPolynomial) -> float:
     return _removed(dims, {d: k for k, d in enumerate(dims)}, cost)
 
 
-def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
-    """Return for every dim the ones that stand in a product with it, on any axis."""
+def _neighbours(state: Propagation, prunable: set[Dim], apart: set[Dim]) -> dict[Dim, set[Dim]]:
+    """Return for every dim the ones that stand in a product with it, on any axis.
+
+    Axes of one weight only count for dims of ``apart``.
+    """
     found: dict[Dim, set[Dim]] = defaultdict(set)
+
+    def join(side: Iterable[Expr]) -> None:
+        dims = [apart.intersection(dims_in(e)) for e in side]
+        for left, right in combinations(dims, 2):
+            for a, b in product(left, right):
+                if a is not b:
+                    found[a].add(b)
+                    found[b].add(a)
+
     seen: set[Expr] = set()
 
     def visit(expr: Expr) -> None:
@@ -112,6 +128,9 @@ def _neighbours(state: Propagation, prunable: set[Dim]) -> dict[Dim, set[Dim]]:
             visit(e)
     for sides in weight_sides(state, plain_weights(state)):
         for side in sides:
-            if len(side) > 1:
-                visit((tuple(Nested(e) for e in side),))
+            join(side)
+    for coupling in state.couplings:
+        for (a, left), (b, right) in combinations(coupling.kinds if coupling else (), 2):
+            if a != b:
+                join(map(state.space.normal, (left, right)))
     return found

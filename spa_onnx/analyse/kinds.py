@@ -25,7 +25,6 @@ from spa_onnx.analyse.attention_lanes import attention_lanes
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.analyse.streams import is_convolution, residual_dims
 from spa_onnx.granularity import Kind
-from spa_onnx.graph.node import Node
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
@@ -96,7 +95,7 @@ def plain_weights(state: Propagation) -> frozenset[str]:
     computed: set[str] = set()
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         contracts = coupling is not None and bool(coupling.work)
-        given = node.inputs[:1] if state.selected.issuperset(node.outputs) else node.inputs
+        given = node.inputs[:1] if state.selected.keys() >= set(node.outputs) else node.inputs
         if contracts or not computed.isdisjoint(given):
             computed.update(node.outputs)
     return frozenset({*state.graph.tensors, *state.weights, *state.selected} - computed)
@@ -119,23 +118,21 @@ def weight_sides(
 ) -> Iterator[tuple[list[Expr], list[Expr]]]:
     """Yield for every weight of a contraction the axes that stay and those that are summed over.
 
-    Axes of length one do not count.
+    Axes of length one do not count, nor what a recurrence makes and sums over. A weight that lane
+    numbers chose stands for all there are.
     """
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         if coupling is None or not coupling.work or not coupling.produced:
             continue
         summed = set(map(state.space.normal, coupling.consumed))
         result = {e for y in node.outputs for e in state.axes_of(y) or ()}
-        for axes in _weights(state, node, matrices):
-            inner = [e for e in axes if e in summed]
-            yield [e for e in axes if e in result and e not in summed], inner
-
-
-def _weights(state: Propagation, node: Node, matrices: frozenset[str]) -> Iterator[list[Expr]]:
-    for name in filter(matrices.__contains__, dict.fromkeys(node.inputs)):
-        axes = [e for e in state.axes_of(name) or () if size_of(e) != 1]
-        if len(axes) > 1:
-            yield axes
+        for name in filter(matrices.__contains__, dict.fromkeys(node.inputs)):
+            axes = [e for e in state.axes_of(name) or () if size_of(e) != 1]
+            if len(axes) > 1:
+                chosen = [state.space.normal(e) for e in state.selected.get(name, ())]
+                inner = [e for e in axes if e in summed and e not in result]
+                free = [e for e in axes if e in result and e not in summed]
+                yield free + chosen, inner + chosen
 
 
 def _dims(state: Propagation, exprs: Iterable[Expr]) -> set[Dim]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from onnx import TensorProto
 
-from spa_onnx.algebra.expression import Dim, Expr, is_fixed, sole_factor
+from spa_onnx.algebra.expression import Axes, Dim, Expr, is_fixed, sole_factor
 from spa_onnx.algebra.space import Space
 from spa_onnx.graph.node import BodyEntry, Node
 from spa_onnx.graph.tensors import captured_names
@@ -40,7 +40,7 @@ class Numbered(Protocol):
     space: Space
     numbers: dict[str, Expr]
     couplings: list[Coupling | None]
-    selected: set[str]
+    selected: dict[str, Axes]
 
     def is_weight(self, name: str) -> bool:
         """Say whether a tensor depends on initializers only."""
@@ -66,14 +66,19 @@ def follow_numbers(state: Numbered, node: Node, coupling: Coupling | None) -> No
         fix_numbers(state, () if followed else captured_names(body))
 
 
-def selects(state: Numbered, node: Node, coupling: Coupling | None) -> bool:
-    """Say whether a node chooses among weights by lane numbers, or arranges what was chosen."""
+def chosen_axes(state: Numbered, node: Node, coupling: Coupling | None) -> Axes:
+    """Return the axes that a node chooses weights from by lane numbers; () if it does not.
+
+    What arranges such weights passes the axes on.
+    """
     if coupling is None or coupling.work or not node.inputs:
-        return False
+        return ()
     if coupling.reads and coupling.produced:
-        return True
+        return coupling.consumed
     given = [name for name in node.inputs if name and not state.is_weight(name)]
-    return bool(given) and state.selected.issuperset(given)
+    if not given or any(name not in state.selected for name in given):
+        return ()
+    return tuple(dict.fromkeys(e for name in given for e in state.selected[name]))
 
 
 def fix_numbers(state: Numbered, names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from spa_onnx.algebra.expression import Axes, Expr, sizes_of
 from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import Space
 from spa_onnx.analyse import control
-from spa_onnx.analyse.lane_numbers import fix_numbers, follow_numbers, selects
+from spa_onnx.analyse.lane_numbers import chosen_axes, fix_numbers, follow_numbers
 from spa_onnx.analyse.lengths import followed
 from spa_onnx.analyse.shuffles import Shuffle, find_shuffle
 from spa_onnx.graph.node import BodyEntry, Node
@@ -43,7 +43,8 @@ class Propagation:
         values: small tensors known before run time, symbols included.
         weights: tensors that depend on initializers only.
         numbers: tensors whose values are lane numbers -> the axis that they count along.
-        selected: weights that lane numbers chose among, such as those of the best experts.
+        selected: weights that lane numbers chose, such as those of the best experts -> the axes
+            that were chosen from.
         couplings: what each node said, in node order; None where its axes were fixed.
         sources: for every entry of a known value the axes whose lengths it was computed from.
         generated: constant tensors that the graph itself fills; old exporters make weights so.
@@ -60,7 +61,7 @@ class Propagation:
     sources: dict[str, list[Axes]] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
     numbers: dict[str, Expr] = field(default_factory=dict)
-    selected: set[str] = field(default_factory=set)
+    selected: dict[str, Axes] = field(default_factory=dict)
     couplings: list[Coupling | None] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
     unknown_ops: dict[str, list[str]] = field(default_factory=dict)
@@ -251,8 +252,9 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     inputs = [name for name in node.inputs if name]
     if inputs and all(map(state.is_weight, inputs)) and not node.bodies():
         state.weights.update(filter(None, node.outputs))
-    if selects(state, node, coupling):
-        state.selected.update(filter(None, node.outputs))
+    chosen = chosen_axes(state, node, coupling)
+    if chosen:
+        state.selected.update(dict.fromkeys(filter(None, node.outputs), chosen))
     return coupling
 
 

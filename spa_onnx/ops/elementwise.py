@@ -58,7 +58,7 @@ def _couple_blocks(operands: Operands, axes: Axes, scale: Axes) -> None:
 
 
 BROADCASTING = (
-    "Add Sub Mul Div Pow Mod Min Max Sum Mean And Or Xor Not Equal Greater Less "
+    "Add Sub Mul Div Pow Mod Min Max Sum Mean And Or Xor Not Greater Less "
     "GreaterOrEqual LessOrEqual Where BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot PRelu"
 )
 ALONE = (

@@ -184,16 +184,21 @@ def _stay_in_lane(operands: Operands, x: Axes, indices: Axes, axis: int) -> None
 
 
 def couple_gather_nd(operands: Operands) -> Coupling:
-    """Fix the indexed leading axes; the trailing ones pass, columns of a table among them."""
+    """Fix the indexed leading axes; the trailing ones pass, columns of a table are made."""
     x, indices = operands.axes(0), operands.axes(1)
     depth = size_of(indices[-1])
     if not isinstance(depth, int):
         raise RefusalError("indices of unknown depth")
     leading = operands.node.integer("batch_dims", 0) + depth
-    operands.space.fix_all(x[:leading], "indexed at run time")
+    found = leading == 1 and _look_up(operands, x[0])
+    operands.space.fix_all(x[:leading] if not found else (), "indexed at run time")
     operands.space.fix_all(indices, "indices")
-    y = (*map(operands.space.normal, indices[:-1]), *x[leading:])
-    return Coupling((y,), produced=x[leading:] if operands.is_weight(0) else ())
+    return Coupling(
+        ((*map(operands.space.normal, indices[:-1]), *x[leading:]),),
+        produced=x[leading:] if operands.is_weight(0) else (),
+        consumed=(x[0],) if found else (),
+        reads=frozenset({1}) if found else frozenset(),
+    )
 
 
 def couple_scatter(operands: Operands) -> Coupling:

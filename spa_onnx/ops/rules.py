@@ -5,6 +5,7 @@ from __future__ import annotations
 from spa_onnx.ops import (
     attention,
     classical,
+    comparing,
     contraction,
     convolution,
     elementwise,
@@ -12,6 +13,7 @@ from spa_onnx.ops import (
     fused,
     gathering,
     joining,
+    mixture,
     normalisation,
     pooling,
     quantised,
@@ -30,6 +32,7 @@ RULES: dict[str, OpRule] = {
     for family in (
         attention,
         classical,
+        comparing,
         contraction,
         convolution,
         elementwise,
@@ -37,6 +40,7 @@ RULES: dict[str, OpRule] = {
         fused,
         gathering,
         joining,
+        mixture,
         normalisation,
         pooling,
         quantised,

@@ -284,8 +284,10 @@ def test_experts_go_with_their_rows_of_the_router(gate: str) -> None:
 
 
 def test_experts_and_their_neurons_are_a_product() -> None:
+    """But no factor of the residual stream, which all experts read and write."""
     cut = [d.dim.size for d in spa_onnx.analyze(dense_mixture()).dims]
     assert cut.count(4) + cut.count(10) == 1
+    assert lanes_after(dense_mixture(), "experts", "residual")[4, 2] == 1
     assert lanes_after(dense_mixture(), "ffn")[10, 5] == 1
 
 

@@ -93,6 +93,29 @@ def gathered() -> onnx.ModelProto:
     return m.finish(g.reduce("ReduceSum", weighted, 1, keepdims=False))
 
 
+def counted() -> onnx.ModelProto:
+    """Lane numbers are held against a count of all lanes."""
+    m = Mixture()
+    g = m.g
+    values, places = m.best()
+    marks = g.node("Equal", [g.unsqueeze(places, 2), g.constant(np.arange(EXPERTS))])
+    marks = g.node("Cast", [marks], to=TensorProto.FLOAT)
+    weighted = g.mul(marks, g.unsqueeze(values, 2))
+    return m.finish(m.dense(g.reduce("ReduceSum", weighted, 1, keepdims=False)))
+
+
+def gathered_by_rows() -> onnx.ModelProto:
+    """``weight[indices]`` of newer exporters: GatherND with one index a row."""
+    m = Mixture()
+    g = m.g
+    values, places = m.best()
+    weight = g.weight(EXPERTS, WIDTH, WIDTH, fan_in=WIDTH, name="first")
+    chosen = g.node("GatherND", [weight, g.unsqueeze(places, 2)])
+    y = g.squeeze(g.matmul(g.unsqueeze(m.x, 1, 2), chosen), 2)
+    weighted = g.mul(y, g.unsqueeze(g.sigmoid(values), 2))
+    return m.finish(g.reduce("ReduceSum", weighted, 1, keepdims=False))
+
+
 def switched() -> onnx.ModelProto:
     """One expert a row, found by ArgMax; its gate is looked up."""
     m = Mixture()
@@ -123,7 +146,9 @@ FORMS: tuple[Callable[[], onnx.ModelProto], ...] = (
     scattered,
     scattered_over_likeness,
     one_hot,
+    counted,
     gathered,
+    gathered_by_rows,
     switched,
     two_steps,
 )
@@ -162,10 +187,16 @@ def test_pruned_mixtures_choose_among_the_experts_that_stay(
 def test_everything_else_of_a_mixture_is_cut_too(form: Callable[[], onnx.ModelProto]) -> None:
     kinds = spa_onnx.analyze(form()).kinds()
     assert {"experts", "residual"} <= set(kinds)
-    if form not in (switched, two_steps):
+    if form not in (switched, two_steps, gathered_by_rows):
         assert "ffn" in kinds
     half_result(form(), granularity=("no-experts",))
     half_result(form())
+
+
+@pytest.mark.parametrize("form", [scattered, gathered], ids=lambda f: f.__name__)
+def test_experts_or_their_neurons_are_cut(form: Callable[[], onnx.ModelProto]) -> None:
+    cut = {d.kind for d in spa_onnx.analyze(form()).dims}
+    assert len(cut & {"experts", "ffn"}) == 1
 
 
 def test_as_many_stay_as_are_chosen_under_every_allocation() -> None:

@@ -47,7 +47,7 @@ def test_einsum_letters_are_dims() -> None:
     small = half(model)
     (_, heads, depth), second = shape(small, "Einsum"), shape(small, "Einsum", index=1)
     assert second[:2] == (heads, depth)
-    assert (heads, depth) == (2, 4)
+    assert (heads, depth) == (4, 4)  # one weight makes both, so a ratio must not apply twice
 
 
 @pytest.mark.parametrize(

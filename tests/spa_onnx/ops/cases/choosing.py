@@ -227,7 +227,7 @@ CASES = (
     *forms("Trilu", "lanes", (14, NEWEST), _triangle(True), cut=False),
     *forms("OneHot", "last axis", (9, 11, NEWEST), _one_hot(-1)),
     *forms("OneHot", "axis in the middle", (9, 11, NEWEST), _one_hot(1)),
-    *forms("OneHot", "lanes", (11, NEWEST), _one_hot_of_lanes, cut=False),
+    *forms("OneHot", "lanes", (11, NEWEST), _one_hot_of_lanes),
     *forms("Range", "positions", (11, NEWEST), _range),
     *forms("Gather", "run", (7, NEWEST), _gather([2, 3, 4, 5, 6])),
     *forms("Gather", "from the back", (11, NEWEST), _gather([-12, -11, -2, -1], -3)),
