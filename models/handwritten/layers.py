@@ -194,7 +194,7 @@ def unfolded() -> Exported:
 SAMPLES: Samples = {
     "recurrent_with_extras": (recurrent_with_extras, 0.67),
     "rearranging": (rearranging, 0.72),
-    "einsum_attention": (einsum_attention, 0.6),
+    "einsum_attention": (einsum_attention, 0.49),
     "mixture_of_experts": (mixture_of_experts, 0.73),
     "normalisations": (normalisations, 0.58),
     "convolution_over_channels": (convolution_over_channels, 0.47),
