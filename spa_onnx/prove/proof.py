@@ -23,8 +23,8 @@ from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.prove.pieces import RANDOM
 from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.prove.reference import masked_reference
-from spa_onnx.prove.runtime import open_session, run
-from spa_onnx.prove.session import RefusedError
+from spa_onnx.prove.runtime import open_session
+from spa_onnx.prove.session import NotLoadedError, RefusedError
 from spa_onnx.prove.trials import Trial, run_original
 
 INNER_TENSORS = 24
@@ -64,28 +64,36 @@ def prove(
     state = analysis.propagation
     names, skipped = compared_tensors(state, set(_names(pruned)), KeptLanes(state.space, kept))
     trials = run_original(original, state, names, seed, input_shapes, memory)
-    task = _Task(original, analysis, kept, pruned, names, memory)
+    task = _Task(original, analysis, kept, pruned, names, skipped, memory)
     found: dict[str, Difference] = {}
+    unrun = ""
     for trial in trials:
-        for difference in _compare(task, trial):
+        differences, unrun = _compare(task, trial)
+        for difference in differences:
             before = found.get(difference.tensor)
             found[difference.tensor] = difference if before is None else _worse(before, difference)
     outputs = tuple(found[n] for n in state.graph.outputs if n in found)
     inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
     shapes = tuple({name: np.shape(x) for name, x in t.feeds.items()} for t in trials)
     pieces = max(t.pieces for t in trials)
-    return Proof(outputs, inner, shapes, skipped, pieces, memory)
+    return Proof(outputs, inner, shapes, skipped, pieces, memory, unrun)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is compared: see :func:`prove`; ``names`` are the tensors."""
+    """What is compared: see :func:`prove`.
+
+    Attributes:
+        names: the tensors.
+        skipped: outputs behind what breaks ties.
+    """
 
     original: LoadedModel
     analysis: Analysis
     kept: Mapping[Dim, Kept]
     pruned: LoadedModel
     names: Sequence[str]
+    skipped: Mapping[str, str]
     memory: int
 
 
@@ -94,7 +102,8 @@ def _names(model: LoadedModel) -> list[str]:
 
 
 def _worse(a: Difference, b: Difference) -> Difference:
-    return Difference(a.tensor, max(a.relative, b.relative), max(a.power, b.power))
+    relative, power = max(a.relative, b.relative), max(a.power, b.power)
+    return Difference(a.tensor, relative, power, a.amplified or b.amplified)
 
 
 def compared_tensors(
@@ -139,14 +148,20 @@ def _affected(state: Propagation, lanes: KeptLanes) -> set[str]:
     return found
 
 
-def _compare(task: _Task, trial: Trial) -> list[Difference]:
-    """Run reference and pruned model, one session at a time, and compare tensor by tensor."""
+def _compare(task: _Task, trial: Trial) -> tuple[list[Difference], str]:
+    """Run reference and pruned model, one session at a time, and compare tensor by tensor.
+
+    Where the original cannot go on behind the compared tensors with masked activations, neither
+    need the pruned model: the second value is what ONNX Runtime says of it.
+    """
     state, pruned, names = task.analysis.propagation, task.pruned, task.names
     lanes = KeptLanes(state.space, task.kept, trial.symbols)
-    expected = _run_reference(task, lanes, trial, None)
+    expected, unrun = _run_reference(task, lanes, trial, None)
     try:
-        session = open_session(pruned.skeleton, pruned.weights, names, trial.branch, task.memory)
-        actual = run(session, names, trial.feeds)
+        session = open_session(
+            pruned.skeleton, pruned.weights, names, trial.branch, task.memory, short=bool(unrun)
+        )
+        actual = session.run(names, trial.feeds)
         del session
     except RefusedError as refusal:
         raise PrunedModelRefusedError(str(refusal)) from refusal
@@ -160,16 +175,17 @@ def _compare(task: _Task, trial: Trial) -> list[Difference]:
         axes = state.axes_of(name)
         whole = _stays(lanes, before, axes)
         scale = max(magnitude(want), magnitude(whole))
-        difference = Difference(name, distance(got, want, scale), distance(want, whole, scale))
+        relative = distance(got, want, scale)
         tolerance = TOLERANCE.get(want.dtype.name, default)
-        if not difference.relative <= tolerance:
+        amplified = not relative <= tolerance
+        if amplified:
             if noise is None:
                 noise = _noise(task, lanes, trial, expected)
             tolerance = max(tolerance, min(WORST_NOISE, NOISE_MARGIN * noise[k]))
-        if not difference.relative <= tolerance:
-            raise ProofFailedError(name, difference.relative, tolerance, _maker(state, name))
-        found.append(difference)
-    return found
+        if not relative <= tolerance:
+            raise ProofFailedError(name, relative, tolerance, _maker(state, name))
+        found.append(Difference(name, relative, distance(want, whole, scale), amplified))
+    return found, unrun
 
 
 NOISE_MARGIN, WORST_NOISE = 8.0, 0.25
@@ -181,13 +197,25 @@ Networks with activations of huge scale in front of a saturating function amplif
 
 def _run_reference(
     task: _Task, lanes: KeptLanes, trial: Trial, jitter: np.random.Generator | None
-) -> list[NDArray[Any]]:
-    """Return the reference's tensors, only the lanes that stay."""
+) -> tuple[list[NDArray[Any]], str]:
+    """Return the reference's tensors, only the lanes that stay, and why nothing else ran."""
     state, names = task.analysis.propagation, task.names
+    unrun = ""
     try:
         model = masked_reference(task.analysis, lanes, jitter)
         session = open_session(model, task.original.weights, names, trial.branch, task.memory)
-        tensors = run(session, names, trial.feeds)
+        try:
+            tensors = session.run(names, trial.feeds)
+        except NotLoadedError:
+            raise
+        except RefusedError as refusal:
+            if not task.skipped:
+                raise
+            unrun = str(refusal)
+            session = open_session(
+                model, task.original.weights, names, trial.branch, task.memory, short=True
+            )
+            tensors = session.run(names, trial.feeds)
         del session
     except RefusedError as refusal:
         raise GraphError("the proof's reference", str(refusal), "Report the model") from refusal
@@ -195,7 +223,7 @@ def _run_reference(
         problem = f"holds text that is no UTF-8 ({failure})"
         raise GraphError("the graph", problem, "Repair it") from failure
     axes = [state.axes_of(name) for name in names]
-    return [_stays(lanes, x, a) for x, a in zip(tensors, axes, strict=True)]
+    return [_stays(lanes, x, a) for x, a in zip(tensors, axes, strict=True)], unrun
 
 
 def _stays(lanes: KeptLanes, x: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
@@ -207,7 +235,7 @@ def _noise(
     task: _Task, lanes: KeptLanes, trial: Trial, expected: Sequence[NDArray[Any]]
 ) -> list[float]:
     """Return how far rounding moves every tensor of the reference."""
-    moved = _run_reference(task, lanes, trial, np.random.default_rng(0))
+    moved, _ = _run_reference(task, lanes, trial, np.random.default_rng(0))
     return [distance(a, b, magnitude(b)) for a, b in zip(moved, expected, strict=True)]
 
 

@@ -15,11 +15,14 @@ class Difference:
         relative: largest absolute difference over largest absolute value of the reference.
         power: the same distance between reference and unpruned original; what the proof would have
             noticed. Zero means that the tensor proves nothing.
+        amplified: whether the difference is above the tolerance of its type, and was held against
+            what rounding alone does to the reference.
     """
 
     tensor: str
     relative: float
     power: float
+    amplified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Proof:
         skipped: outputs behind operators that break ties or draw numbers, with that operator.
         pieces: consecutive pieces in which the original was run; one where its weights fit.
         memory: bytes that the weights of one session could take.
+        unrun: why the reference could not be run behind the compared tensors; empty if it was. Some
+            exports hold sizes that depend on what the original computed when it was traced.
     """
 
     outputs: tuple[Difference, ...]
@@ -41,6 +46,7 @@ class Proof:
     skipped: Mapping[str, str]
     pieces: int
     memory: int
+    unrun: str = ""
 
     @property
     def largest(self) -> float:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from spa_onnx.graph.live import live_nodes
 from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.load.store import WeightStore
 from spa_onnx.prove.pieces import RANDOM, session_bytes
 from spa_onnx.prove.piecewise import PiecewiseSession
-from spa_onnx.prove.session import Feeds, Session, WholeSession, create_session
+from spa_onnx.prove.session import Session, WholeSession, create_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,12 @@ def open_session(
     outputs: Iterable[str],
     branch: Branch | None = None,
     memory: int | None = None,
+    *,
+    short: bool = False,
 ) -> Session:
     """Open a skeleton that also returns the tensors ``outputs``.
+
+    A ``short`` one has no nodes but those that they need.
 
     ``branch`` makes Ifs take one of their branches, whatever their condition. A model whose weights
     take more than ``memory`` bytes is run in pieces that are opened when it runs.
@@ -45,7 +48,10 @@ def open_session(
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     present = {v.name for v in exposed.graph.output}
-    exposed.graph.output.extend(onnx.ValueInfoProto(name=n) for n in outputs if n not in present)
+    wanted = list(outputs)
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted if n not in present)
+    if short:
+        _drop_all_but(exposed.graph, set(wanted))
     for graph in all_graphs(exposed.graph):
         for k, node in enumerate(graph.node):
             if node.op_type in RANDOM and node.domain in STANDARD_DOMAINS:
@@ -57,13 +63,15 @@ def open_session(
     return WholeSession(create_session(exposed, weights))
 
 
-def run(session: Session, outputs: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
-    """Return the named outputs.
-
-    Raises:
-        RefusedError: ONNX Runtime fails at run time.
-    """
-    return session.run(outputs, feeds)
+def _drop_all_but(graph: onnx.GraphProto, wanted: set[str]) -> None:
+    """Drop outputs that are not wanted, and nodes that only they need."""
+    live = live_nodes(graph.node, wanted)
+    for k in reversed(range(len(graph.node))):
+        if k not in live:
+            del graph.node[k]
+    for k in reversed(range(len(graph.output))):
+        if graph.output[k].name not in wanted:
+            del graph.output[k]
 
 
 def _seed(node: onnx.NodeProto, seed: int) -> None:

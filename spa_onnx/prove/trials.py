@@ -12,7 +12,7 @@ from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.prove.feeds import make_feeds, symbol_choices
-from spa_onnx.prove.runtime import Branch, open_session, run
+from spa_onnx.prove.runtime import Branch, open_session
 from spa_onnx.prove.session import Feeds, NotLoadedError, RefusedError, Session
 
 
@@ -88,7 +88,7 @@ def _runs(
         for symbols in symbol_choices(state, input_shapes):
             feeds = make_feeds(state, symbols, seed + len(trials), fill)
             try:
-                tensors = run(session, names, feeds)
+                tensors = session.run(names, feeds)
                 trials.append(Trial(symbols, feeds, branch, tensors, session.pieces))
             except NotLoadedError:  # a later piece; no other size would change that
                 raise

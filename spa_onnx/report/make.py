@@ -16,9 +16,6 @@ from spa_onnx.prove.proof_values import Proof
 from spa_onnx.report.report import DimReport, PruneReport, Refusal, Sizes, library_versions
 from spa_onnx.rewrite.apply import Rewritten
 
-ROUNDING = 1e-4
-"""Difference above which only rounding that the network itself amplifies is accepted."""
-
 NO_POWER = 1e-3
 """Distance between reference and original below which a proof shows nothing."""
 
@@ -100,8 +97,13 @@ def _notes(
         notes.append(
             "the proof has no power here: the removed lanes do not change any compared tensor"
         )
-    if proof is not None and proof.largest > ROUNDING:
+    if proof is not None and any(d.amplified for d in (*proof.outputs, *proof.inner)):
         notes.append("the network amplifies rounding: differences were held against its own noise")
+    if proof is not None and proof.unrun:
+        notes.append(
+            "the original, with lanes masked, does not run behind the compared tensors: "
+            + " ".join(proof.unrun.split())
+        )
     if proof is not None:
         notes += [
             f"output {name!r} was not compared: it lies behind {op}"

@@ -10,8 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from spa_onnx.graph.live import live_nodes
 from spa_onnx.graph.node import Node, Scope
-from spa_onnx.graph.tensors import all_graphs, captured_names, scoped_graphs
+from spa_onnx.graph.tensors import all_graphs, scoped_graphs
 
 IR_WITH_FREE_INITIALIZERS = 4
 """First IR version whose initializers need not be graph inputs."""
@@ -161,21 +162,3 @@ class GraphEditor:
                 for k in reversed(range(len(field))):
                     if field[k].name in gone:
                         del field[k]
-
-
-def live_nodes(nodes: Sequence[onnx.NodeProto], outputs: set[str]) -> set[int]:
-    """Return the positions of nodes that some output depends on."""
-    needed, live = set(outputs), set[int]()
-    for k in reversed(range(len(nodes))):
-        node = nodes[k]
-        if needed.intersection(node.output):
-            live.add(k)
-            needed.update(node.input)
-            needed |= _captures(node)
-    return live
-
-
-def _captures(node: onnx.NodeProto) -> set[str]:
-    bodies = [a.g for a in node.attribute if a.HasField("g")]
-    bodies += [g for a in node.attribute for g in a.graphs]
-    return set().union(*map(captured_names, bodies)) if bodies else set()

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import spa_onnx
 from spa_onnx.load.model import load
 from spa_onnx.prove.piecewise import type_of
-from spa_onnx.prove.runtime import open_session, run
+from spa_onnx.prove.runtime import open_session
 from spa_onnx.prove.session import NotLoadedError, RefusedError
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds
@@ -117,7 +117,7 @@ def test_an_output_may_be_an_input_a_weight_or_arithmetic_on_weights(tmp_path: P
     names = [v.name for v in model.graph.output]
     sessions = [open_session(loaded.skeleton, loaded.weights, names, memory=m) for m in (None, 1)]
     assert [s.pieces > 1 for s in sessions] == [False, True]
-    for whole, cut in zip(*(run(s, names, feeds) for s in sessions), strict=True):
+    for whole, cut in zip(*(s.run(names, feeds) for s in sessions), strict=True):
         np.testing.assert_array_equal(whole, cut)
 
 
@@ -210,11 +210,11 @@ def test_a_later_piece_that_does_not_load_is_told_from_one_that_does_not_run() -
     misname(model)
     loaded = load(model)
     with pytest.raises(NotLoadedError):
-        run(open_session(loaded.skeleton, loaded.weights, [name], memory=1), [name], feeds)
+        open_session(loaded.skeleton, loaded.weights, [name], memory=1).run([name], feeds)
     loaded = load(chain())
     feeds = {"x": np.ones((2, 5, 6, 6), np.float32)}
     with pytest.raises(RefusedError) as refusal:
-        run(open_session(loaded.skeleton, loaded.weights, [name], memory=1), [name], feeds)
+        open_session(loaded.skeleton, loaded.weights, [name], memory=1).run([name], feeds)
     assert not isinstance(refusal.value, NotLoadedError)
 
 
@@ -240,7 +240,7 @@ def test_sequences_and_absent_values_cross_and_come_out() -> None:
     feeds = {"s": [np.eye(3, dtype=np.float32), np.ones((4, 3), np.float32)]}
     sessions = [open_session(loaded.skeleton, loaded.weights, names, memory=m) for m in (None, 1)]
     assert [s.pieces > 1 for s in sessions] == [False, True]
-    for whole, cut in zip(*(run(s, names, feeds) for s in sessions), strict=True):
+    for whole, cut in zip(*(s.run(names, feeds) for s in sessions), strict=True):
         np.testing.assert_array_equal(whole, cut)
 
 

@@ -205,6 +205,27 @@ def test_random_numbers_cannot_be_compared() -> None:
     assert len(result.report.proof.outputs) == 1
 
 
+def test_a_reference_need_not_run_behind_ties() -> None:
+    # What the original computes here is the number of lanes, 8; only with 8 does the Reshape run.
+    g = GraphBuilder(opset=17)
+    x = g.input("x", (2, 4))
+    ones = g.add(
+        g.mul(g.matmul(x, g.weight(4, 8)), g.constant(np.float32(0))), g.constant(np.float32(1))
+    )
+    total = g.matmul(ones, g.constant(np.ones((8, 1), np.float32)))
+    largest, _ = g.node("TopK", [total, g.constant(np.array([1]))], 2, axis=0)
+    count = g.node("Cast", [g.squeeze(largest, 0, 1)], to=onnx.TensorProto.INT64)
+    zero, one = g.constant(np.array(0)), g.constant(np.array(1))
+    rows = g.reshape(g.node("Range", [zero, count, one]), (-1, 8))
+    result = half_result(g.model(rows, g.gemm(g.relu(g.gemm(x, 8)), 3)))
+    proof = result.report.proof
+    assert proof is not None
+    assert list(proof.skipped) == [rows]
+    assert len(proof.outputs) == 1
+    assert "Reshape" in proof.unrun
+    assert any("does not run behind" in note for note in result.report.notes)
+
+
 def test_dynamic_axes_are_proved_at_two_sizes() -> None:
     g = GraphBuilder(opset=13)
     model = g.model(g.linear(g.relu(g.linear(g.input("x", ("N", "T", 4)), 8)), 3))
