@@ -69,7 +69,7 @@ EXCEPTIONS = (
     ),
     Less(
         "handwritten/sequences", 0.49,
-        "the tensors of a sequence are joined along their lanes, in a number that only the run knows",
+        "tensors of a sequence are joined along their lanes, in a number that only the run knows",
     ),
     Less("handwritten/einsum_attention", 0.48, STREAM),
     Less(
