@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import spa_onnx
 from spa_onnx.cli import main
+from spa_onnx.ops.rules import RULES
 from spa_onnx.score.weights import DimWeights
 
 ROOT = Path(__file__).parents[2]
@@ -124,3 +125,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", text):
         assert (page.parent / target).exists(), target
+
+
+def test_operators_are_counted_and_none_of_those_without_a_rule_has_one() -> None:
+    own = sum(name.startswith("com.microsoft::") for name in RULES)
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{len(RULES)} operators have rules" in readme
+    assert f", {own} of them ONNX Runtime's" in readme
+    table = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
+    domain = ""
+    for first, names, _ in rows:
+        domain = first.strip(" `") or domain
+        prefix = "" if domain == "ai.onnx" else f"{domain}::"
+        assert not {prefix + name for name in re.findall(r"\w+", names)} & RULES.keys()
