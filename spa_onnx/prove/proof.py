@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +17,15 @@ from spa_onnx.errors import (
     ProofFailedError,
     PrunedModelRefusedError,
 )
-from spa_onnx.graph.shapes import infer
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept, KeptLanes
-from spa_onnx.prove.pieces import RANDOM
+from spa_onnx.prove.compared import Selection, select
+from spa_onnx.prove.distance import distance, magnitude
 from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.prove.reference import masked_reference
 from spa_onnx.prove.runtime import open_session
 from spa_onnx.prove.session import NotLoadedError, RefusedError
 from spa_onnx.prove.trials import Trial, run_original
-
-INNER_TENSORS = 24
-"""Inner tensors compared beside the outputs; outputs alone can prove nothing."""
 
 TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1, "float64": 1e-6}
 DEFAULT_TOLERANCE = 1e-4
@@ -37,9 +34,6 @@ DEFAULT_TOLERANCE = 1e-4
 QUANTISING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"})
 QUANTISED_TOLERANCE = 2e-2
 """A few steps of eight bits: a number beside the border of a step may be rounded either way."""
-
-TIES = frozenset({"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "Unique", "NonZero", "Hardmax"})
-FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 
 
 def prove(
@@ -62,39 +56,54 @@ def prove(
         UnknownShapeError: no sizes tried for dynamic axes run.
     """
     state = analysis.propagation
-    names, skipped = compared_tensors(state, set(_names(pruned)), KeptLanes(state.space, kept))
-    trials = run_original(original, state, names, seed, input_shapes, memory)
-    task = _Task(original, analysis, kept, pruned, names, skipped, memory)
+    selection = select(state, set(_names(pruned)), KeptLanes(state.space, kept))
+    task = _Task(original, analysis, kept, pruned, selection, memory)
+    trials = run_original(original, state, task.fetched, seed, input_shapes, memory)
     found: dict[str, Difference] = {}
+    blamed: dict[str, str] = {}
     unrun = ""
     for trial in trials:
-        differences, unrun = _compare(task, trial)
-        for difference in differences:
+        comparison = _compare(task, trial)
+        unrun = unrun or comparison.unrun
+        for difference in comparison.differences:
             before = found.get(difference.tensor)
             found[difference.tensor] = difference if before is None else _worse(before, difference)
+        for name in state.graph.outputs:
+            blame = selection.blame(name, comparison.agreed)
+            if blame is not None:
+                blamed.setdefault(name, blame)
     outputs = tuple(found[n] for n in state.graph.outputs if n in found)
     inner = tuple(d for n, d in found.items() if n not in state.graph.outputs)
     shapes = tuple({name: np.shape(x) for name, x in t.feeds.items()} for t in trials)
+    skipped = {n: blame for n, blame in blamed.items() if n not in found}
     pieces = max(t.pieces for t in trials)
     return Proof(outputs, inner, shapes, skipped, pieces, memory, unrun)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is compared: see :func:`prove`.
-
-    Attributes:
-        names: the tensors.
-        skipped: outputs behind what breaks ties.
-    """
+    """What is compared: see :func:`prove`."""
 
     original: LoadedModel
     analysis: Analysis
     kept: Mapping[Dim, Kept]
     pruned: LoadedModel
-    names: Sequence[str]
-    skipped: Mapping[str, str]
+    selection: Selection
     memory: int
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Return the tensors that runs must return."""
+        return tuple(dict.fromkeys((*self.selection.names, *self.selection.results)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One trial: differences, choices made alike, and why what lies behind choices did not run."""
+
+    differences: Sequence[Difference]
+    agreed: Set[int]
+    unrun: str
 
 
 def _names(model: LoadedModel) -> list[str]:
@@ -106,87 +115,44 @@ def _worse(a: Difference, b: Difference) -> Difference:
     return Difference(a.tensor, relative, power, a.amplified or b.amplified)
 
 
-def compared_tensors(
-    state: Propagation, present: set[str], lanes: KeptLanes
-) -> tuple[list[str], dict[str, str]]:
-    """Return the tensors to compare, and the outputs that cannot be, with the operator to blame.
-
-    Nothing behind an operator that breaks ties is compared, for ties flip under rounding; what
-    enters such an operator is. One that sees nothing of what is cut gives the same in both models.
-    """
-    affected = _affected(state, lanes)
-    types = infer(state.graph.model).types
-    comparable = {n for n in present if types.get(n) in FLOATS}
-    tainted: dict[str, str] = {}
-    entering: list[str] = []
-    inner: list[str] = []
-    for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
-        blame = next((tainted[n] for n in node.inputs if n in tainted), None)
-        seen = affected.intersection((*node.inputs, *node.outputs))
-        if blame is None and node.op in TIES | RANDOM and seen:
-            blame = node.label
-            entering += [n for n in node.inputs[:1] if node.op in TIES]
-        for name in filter(None, node.outputs):
-            if blame is not None:
-                tainted[name] = blame
-            elif coupling is not None and name in comparable and not state.is_weight(name):
-                inner.append(name)
-    step = max(1, -(-len(inner) // INNER_TENSORS))
-    spread = inner[::-1][::step]
-    graph_outputs = [n for n in state.graph.outputs if n not in tainted]
-    chosen = dict.fromkeys([*graph_outputs, *(n for n in entering if n in set(inner)), *spread])
-    skipped = {n: tainted[n] for n in state.graph.outputs if n in tainted}
-    return list(chosen), skipped
-
-
-def _affected(state: Propagation, lanes: KeptLanes) -> set[str]:
-    """Return the tensors that lose lanes or depend on some that do."""
-    found = {name for name in state.axes if lanes.is_sliced(state.axes_of(name))}
-    for node in state.graph.nodes:
-        if found.intersection(node.inputs) or (node.bodies() and found):
-            found.update(node.outputs)
-    return found
-
-
-def _compare(task: _Task, trial: Trial) -> tuple[list[Difference], str]:
+def _compare(task: _Task, trial: Trial) -> _Comparison:
     """Run reference and pruned model, one session at a time, and compare tensor by tensor.
 
-    Where the original cannot go on behind the compared tensors with masked activations, neither
-    need the pruned model: the second value is what ONNX Runtime says of it.
+    Where the original cannot go on behind its choices with masked activations, neither need the
+    pruned model.
     """
-    state, pruned, names = task.analysis.propagation, task.pruned, task.names
+    state = task.analysis.propagation
     lanes = KeptLanes(state.space, task.kept, trial.symbols)
     expected, unrun = _run_reference(task, lanes, trial, None)
-    try:
-        session = open_session(
-            pruned.skeleton, pruned.weights, names, trial.branch, task.memory, short=bool(unrun)
-        )
-        actual = session.run(names, trial.feeds)
-        del session
-    except RefusedError as refusal:
-        raise PrunedModelRefusedError(str(refusal)) from refusal
+    actual = _run_pruned(task, trial, list(expected), short=bool(unrun))
+    pairs = {name: (expected[name], actual[name]) for name in expected}
+    agreed = set[int]() if unrun else task.selection.agreed(state, lanes, pairs)
+    names = [n for n in task.selection.names if task.selection.blame(n, agreed) is None]
+    before = dict(zip(task.fetched, trial.tensors, strict=True))
     quantised = any(node.op in QUANTISING for node in state.graph.nodes)
     default = QUANTISED_TOLERANCE if quantised else DEFAULT_TOLERANCE
     found: list[Difference] = []
-    noise: list[float] | None = None
-    for k, (name, want, got, before) in enumerate(
-        zip(names, expected, actual, trial.tensors, strict=True)
-    ):
-        axes = state.axes_of(name)
-        whole = _stays(lanes, before, axes)
+    noise: Mapping[str, float] | None = None
+    for name in names:
+        want, got = pairs[name]
+        whole = _stays(lanes, before[name], state.axes_of(name))
         scale = max(magnitude(want), magnitude(whole))
         relative = distance(got, want, scale)
         tolerance = TOLERANCE.get(want.dtype.name, default)
         amplified = not relative <= tolerance
         if amplified:
-            if noise is None:
-                noise = _noise(task, lanes, trial, expected)
-            tolerance = max(tolerance, min(WORST_NOISE, NOISE_MARGIN * noise[k]))
+            noise = noise or _noise(task, lanes, trial, expected)
+            tolerance = max(tolerance, min(WORST_NOISE, NOISE_MARGIN * noise[name]))
         if not relative <= tolerance:
             raise ProofFailedError(name, relative, tolerance, _maker(state, name))
-        found.append(Difference(name, relative, distance(want, whole, scale), amplified))
-    return found, unrun
+        power = min(OPPOSITE, distance(want, whole, scale))
+        found.append(Difference(name, relative, power, amplified))
+    return _Comparison(found, agreed, unrun)
 
+
+OPPOSITE = 2.0
+"""Distance of two tensors of opposite signs in units of their scale; no power is above it, also not
+that of tensors whose shapes or infinities differ."""
 
 NOISE_MARGIN, WORST_NOISE = 8.0, 0.25
 """A tensor may differ by this many times what rounding alone moves it, and never by more than that.
@@ -195,12 +161,29 @@ Networks with activations of huge scale in front of a saturating function amplif
 """
 
 
+def _run_pruned(
+    task: _Task, trial: Trial, names: Sequence[str], *, short: bool
+) -> dict[str, NDArray[Any]]:
+    """Return the pruned model's tensors."""
+    pruned = task.pruned
+    try:
+        session = open_session(
+            pruned.skeleton, pruned.weights, names, trial.branch, task.memory, short=short
+        )
+        return dict(zip(names, session.run(names, trial.feeds), strict=True))
+    except RefusedError as refusal:
+        raise PrunedModelRefusedError(str(refusal)) from refusal
+
+
 def _run_reference(
     task: _Task, lanes: KeptLanes, trial: Trial, jitter: np.random.Generator | None
-) -> tuple[list[NDArray[Any]], str]:
-    """Return the reference's tensors, only the lanes that stay, and why nothing else ran."""
-    state, names = task.analysis.propagation, task.names
-    unrun = ""
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """Return the reference's tensors, only the lanes that stay, and why some did not run.
+
+    Those that lie behind no choice must run.
+    """
+    state, names, unrun = task.analysis.propagation, task.fetched, ""
+    certain = tuple(n for n in names if n not in task.selection.behind)
     try:
         model = masked_reference(task.analysis, lanes, jitter)
         session = open_session(model, task.original.weights, names, trial.branch, task.memory)
@@ -209,9 +192,9 @@ def _run_reference(
         except NotLoadedError:
             raise
         except RefusedError as refusal:
-            if not task.skipped:
+            if not task.selection.choices or not certain:
                 raise
-            unrun = str(refusal)
+            names, unrun = certain, str(refusal)
             session = open_session(
                 model, task.original.weights, names, trial.branch, task.memory, short=True
             )
@@ -222,8 +205,9 @@ def _run_reference(
     except UnicodeDecodeError as failure:
         problem = f"holds text that is no UTF-8 ({failure})"
         raise GraphError("the graph", problem, "Repair it") from failure
-    axes = [state.axes_of(name) for name in names]
-    return [_stays(lanes, x, a) for x, a in zip(tensors, axes, strict=True)], unrun
+    return {
+        n: _stays(lanes, x, state.axes_of(n)) for n, x in zip(names, tensors, strict=True)
+    }, unrun
 
 
 def _stays(lanes: KeptLanes, x: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
@@ -232,65 +216,15 @@ def _stays(lanes: KeptLanes, x: NDArray[Any], axes: Axes | None) -> NDArray[Any]
 
 
 def _noise(
-    task: _Task, lanes: KeptLanes, trial: Trial, expected: Sequence[NDArray[Any]]
-) -> list[float]:
+    task: _Task, lanes: KeptLanes, trial: Trial, expected: Mapping[str, NDArray[Any]]
+) -> dict[str, float]:
     """Return how far rounding moves every tensor of the reference."""
     moved, _ = _run_reference(task, lanes, trial, np.random.default_rng(0))
-    return [distance(a, b, magnitude(b)) for a, b in zip(moved, expected, strict=True)]
+    none = float("inf")  # a run that ended early says nothing of what lies behind
+    return {
+        n: distance(moved[n], b, magnitude(b)) if n in moved else none for n, b in expected.items()
+    }
 
 
 def _maker(state: Propagation, name: str) -> str:
     return next((n.label for n in state.graph.nodes if name in n.outputs), "the graph")
-
-
-NUMBERS = "biuf"
-"""Kinds of numpy types that are compared as numbers; strings are equal or not."""
-
-
-def magnitude(x: NDArray[Any]) -> float:
-    """Return the largest finite absolute value of a tensor."""
-    if not _is_number(x):
-        return 1.0
-    wide = _wide(x)
-    top = float(np.abs(wide).max(initial=0))
-    if np.isfinite(top):  # a maximum is NaN or infinite as soon as one value is
-        return top
-    return float(np.abs(wide[np.isfinite(wide)]).max(initial=0))
-
-
-def distance(a: NDArray[Any], b: NDArray[Any], scale: float) -> float:
-    """Return ``max |a - b| / scale``; infinite for other shapes, and where only one is finite.
-
-    The scale is that of the tensor in the reference or the original, whichever is larger: a
-    normalisation over a single lane that stays leaves nothing but rounding.
-    """
-    if a.shape != b.shape:
-        return float("inf")
-    if not _is_number(b):
-        return 0.0 if np.array_equal(a, b) else float("inf")
-    gap = _gap(_wide(a), _wide(b))
-    return gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf"))
-
-
-def _is_number(x: NDArray[Any]) -> bool:
-    return x.dtype.kind in NUMBERS or x.dtype.name == "bfloat16"
-
-
-def _wide(x: NDArray[Any]) -> NDArray[Any]:
-    """Return the tensor in a type whose differences are as exact as its values."""
-    return x if x.dtype == np.float32 else x.astype(np.float64, copy=False)
-
-
-def _gap(x: NDArray[Any], y: NDArray[Any]) -> float:
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = float(np.abs(x - y).max(initial=0))
-    if np.isfinite(gap):  # so all values are
-        return gap
-    finite = np.isfinite(y)
-    if (
-        not np.array_equal(x[~finite], y[~finite], equal_nan=True)
-        or not np.isfinite(x[finite]).all()
-    ):
-        return float("inf")
-    near = x[finite].astype(np.float64) - y[finite]
-    return float(np.abs(near).max(initial=0))

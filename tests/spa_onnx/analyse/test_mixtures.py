@@ -184,6 +184,24 @@ def test_pruned_mixtures_choose_among_the_experts_that_stay(
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.__name__)
+def test_the_proof_sees_what_chosen_experts_compute(form: Callable[[], onnx.ModelProto]) -> None:
+    model = form()
+    result = half_result(model, granularity=("experts",))
+    proof = result.report.proof
+    assert proof is not None
+    assert not proof.skipped
+    assert len(proof.outputs) == len(model.graph.output)
+    wrong = result.model
+    experts = max(
+        (t for t in wrong.graph.initializer if t.data_type == 1), key=lambda t: t.ByteSize()
+    )
+    array = numpy_helper.to_array(experts).copy()
+    experts.CopyFrom(numpy_helper.from_array(np.flip(array, 0), experts.name))
+    with pytest.raises(spa_onnx.ProofFailedError):
+        spa_onnx.verify(model, wrong, result.plan)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.__name__)
 def test_everything_else_of_a_mixture_is_cut_too(form: Callable[[], onnx.ModelProto]) -> None:
     kinds = spa_onnx.analyze(form()).kinds()
     assert {"experts", "residual"} <= set(kinds)

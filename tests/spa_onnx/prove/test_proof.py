@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,10 +10,11 @@ import pytest
 from onnx import numpy_helper
 
 import spa_onnx
+import spa_onnx.prove.proof as proof_module
 from spa_onnx import ProofFailedError
 from spa_onnx.ops.rule import Coupling, Operands, OpRule
 from spa_onnx.ops.rules import RULES
-from spa_onnx.prove.proof import distance
+from spa_onnx.prove.distance import distance
 from tests.builders import GraphBuilder
 from tests.spa_onnx.analyse.test_dims import attention
 from tests.spa_onnx.pruned_models import half, half_result, node
@@ -183,16 +185,39 @@ def test_inner_tensors_are_compared_beside_the_outputs() -> None:
     assert proof.largest < 1e-5
 
 
-def test_what_lies_behind_ties_is_not_compared_but_what_enters_is() -> None:
+def ranked() -> tuple[onnx.ModelProto, str, str, str]:
+    """Return a model with its scores, and the values and places of the best of them."""
     g = GraphBuilder(opset=13)
     x = g.gemm(g.relu(g.gemm(g.input("x", (2, 4)), 8)), 6)
     best, where = g.node("TopK", [x, g.constant([3])], 2, axis=1)
-    result = half_result(g.model(best, where))
-    assert result.report.proof is not None
-    assert set(result.report.proof.skipped) == {best, where}
-    assert set(result.report.proof.skipped.values()) == {"TopK 'TopK_9'"}
-    assert x in {d.tensor for d in result.report.proof.inner}
-    assert sum("was not compared: it lies behind TopK" in n for n in result.report.notes) == 2
+    return g.model(best, where), x, best, where
+
+
+def test_what_rests_on_a_choice_is_compared_where_both_chose_alike() -> None:
+    model, scores, best, where = ranked()
+    proof = half_result(model).report.proof
+    assert proof is not None
+    assert not proof.skipped
+    assert {d.tensor for d in proof.outputs} == {best, where}
+    assert scores in {d.tensor for d in proof.inner}
+
+
+def test_what_rests_on_a_choice_is_not_compared_where_rounding_changed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, scores, best, where = ranked()
+    run_pruned = proof_module._run_pruned
+
+    def chosen_otherwise(*arguments: Any, **options: Any) -> dict[str, np.ndarray]:
+        values = run_pruned(*arguments, **options)
+        return values | {best: values[best] + 1, where: values[where][:, ::-1]}
+
+    monkeypatch.setattr(proof_module, "_run_pruned", chosen_otherwise)
+    report = half_result(model).report
+    assert report.proof is not None
+    assert report.proof.skipped == {best: "TopK 'TopK_9'", where: "TopK 'TopK_9'"}
+    assert scores in {d.tensor for d in report.proof.inner}
+    assert sum("was not compared: it lies behind TopK" in n for n in report.notes) == 2
 
 
 def test_random_numbers_cannot_be_compared() -> None:
