@@ -97,6 +97,8 @@ REGION_OPTIONS: dict[str, object] = {
     "rpn_pre_nms_top_n_test": 50,
     "rpn_post_nms_top_n_test": 20,
 }
+BOX_SPREAD = 0.2
+"""Largest standard deviation of the offsets of boxes, in units of their size and its logarithm."""
 SIZES = {"alexnet": 224, "vgg16_bn": 224, "inception_v3": 128, "maxvit_t": 224, "swin_v2_t": 256}
 DETECTION_SIZE = 160
 FRAMES = 16
@@ -157,7 +159,31 @@ def build(job: Job) -> Subject:
         image = image_noise(1, IMAGE_SIZE, torch.Generator().manual_seed(job.seed + 1))
         return Subject(model, {"input": image}, positional=True)
     stir(model, generator, job.spread)
-    return Subject(wrapped(job.name, model), inputs(job.name, generator), positional=True)
+    module, given = wrapped(job.name, model), inputs(job.name, generator)
+    if "rcnn" in job.name:
+        calm_boxes(module, given["image"])
+    return Subject(module, given, positional=True)
+
+
+def calm_boxes(model: nn.Module, image: Tensor) -> None:
+    """Scale the weights that give offsets of boxes, so that boxes stay in an image.
+
+    Random weights push all of them out. Then tracing sees none, and writes down sizes that hold for
+    no boxes only.
+    """
+
+    def scale(layer: nn.Module, _: object, offsets: Tensor) -> Tensor:
+        factor = BOX_SPREAD / float(offsets.std().nan_to_num(1.0).clamp_min(BOX_SPREAD))
+        layer.weight.data *= factor
+        layer.bias.data *= factor
+        return offsets * factor
+
+    layers = [layer for name, layer in model.named_modules() if name.endswith("bbox_pred")]
+    hooks = [layer.register_forward_hook(scale) for layer in layers]
+    with torch.no_grad():
+        model.eval()(image)
+    for hook in hooks:
+        hook.remove()
 
 
 def options(name: str) -> dict[str, object]:
