@@ -47,7 +47,6 @@ EXCEPTIONS = (
     Less("sklearn/classifier_identity", 0.49, ONE_LAYER),
     Less("sklearn/classifier_tanh", 0.49, ONE_LAYER),
     Less("sklearn/selected_polynomial_regressor", 0.49, ONE_LAYER),
-    Less("sklearn/whitened_pca_classifier", 0.59, ONE_LAYER),
     Less("jax/linen_transformer", 0.48, STREAM),
     Less("jax/scanned_mlp", 0.49, STREAM),
     Less("jax/grouped_cnn", 0.51, "a constant of the size of an activation counts as parameters"),
