@@ -182,7 +182,10 @@ def _split_term(space: Space, term: Term, rows: Size) -> tuple[Expr, Expr]:
 
 
 def split_factor(space: Space, factor: Factor, rows: Size) -> tuple[Expr, Expr]:
-    """Write one factor as ``rows * columns``, refining a free dim."""
+    """Write one factor as ``rows * columns``, refining a free dim.
+
+    ``perm(c) = rows * columns`` is solved by ``c = unperm(rows * columns)``.
+    """
     size = factor_size(factor)
     if size % rows != 0:
         raise NoRefinementError(f"{size} lanes are no multiple of {rows}")
@@ -191,11 +194,10 @@ def split_factor(space: Space, factor: Factor, rows: Size) -> tuple[Expr, Expr]:
         return space.fixed(rows), space.fixed(columns)
     if isinstance(factor, Nested):
         return split(space, factor.expr, rows, columns)
-    if isinstance(factor, Dim):
-        left, right = space.dim(rows, factor.name), space.dim(columns, factor.name)
-        space.bind(factor, space.product([left, right]))
-        return left, right
-    raise NoRefinementError("permuted lanes have no factors")
+    name = factor.name if isinstance(factor, Dim) else dims_in(factor.expr)[0].name
+    left, right = space.dim(rows, name), space.dim(columns, name)
+    unify(space, ((factor,),), space.product([left, right]))
+    return left, right
 
 
 def _split_concatenation(space: Space, expr: Expr, columns: Size) -> tuple[Expr, Expr]:

@@ -94,6 +94,7 @@ BLOCKS = (
     _on_images(grouped.ghost),
     _on_images(grouped.squeeze_excite),
     _on_images(grouped.selective_kernels),
+    _on_images(grouped.permuted_group_conv),
     _on_images(grouped.shuffle_v1),
     _on_images(grouped.shuffle_v2),
     _on_images(lanes.pad_channels),

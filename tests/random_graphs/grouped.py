@@ -89,6 +89,16 @@ def shuffle(c: Canvas, x: str, groups: int) -> str:
     return c.reshape(c.graph.transpose(y, 0, 2, 1, 3, 4), [Copy(0), channels, height, width])
 
 
+def permuted_group_conv(c: Canvas, x: str) -> str:
+    """Channels in an order of no pattern, in front of a group convolution."""
+    groups = c.number(2, 3, 4)
+    width = groups * c.number(3, 4, 5)
+    x = c.graph.relu(c.conv(x, width))
+    y = c.graph.gather(x, c.random.permutation(width))
+    y = c.conv(y, groups * c.number(2, 3, 4), 3, groups=groups)
+    return c.graph.relu(y)
+
+
 def shuffle_v1(c: Canvas, x: str) -> str:
     """ShuffleNet v1: group convolution, shuffle, depthwise, group convolution, add."""
     groups = c.number(2, 3)

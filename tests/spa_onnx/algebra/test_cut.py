@@ -110,15 +110,27 @@ def test_parts_that_straddle_rows_share_the_rows_columns() -> None:
     assert positions(space, space.product([top, bottom])) == positions(space, expr)
 
 
+def test_permuted_lanes_become_a_permuted_product() -> None:
+    space = Space()
+    x = space.dim(6, "x")
+    order = np.array([3, 1, 5, 0, 2, 4])
+    moved = space.permuted(x, order)
+    top, bottom = split(space, moved, 2, 3)
+    assert not is_fixed(top)
+    assert not is_fixed(bottom)
+    product = space.product([top, bottom])
+    assert space.normal(moved) == product
+    assert [positions(space, x)[k] for k in order] == positions(space, product)
+
+
 def test_without_factors_an_axis_is_fixed_with_the_reason() -> None:
     space = Space()
     space.where = "Reshape 'r'"
-    x = space.permuted(space.dim(6, "x"), np.array([3, 1, 5, 0, 2, 4]))
-    parts = factor(space, x, [2, 3])
-    assert all(map(is_fixed, parts))
-    (reason,) = space.reasons(x)
-    assert reason.node == "Reshape 'r'"
-    assert "no row-major factors of 2 and 3" in reason.text
+    parts = space.concat([space.dim(5, "a"), space.dim(1 + 6, "b")])
+    x = space.permuted(parts, np.array([3, 1, 5, 0, 2, 4, 11, 7, 9, 6, 10, 8]))
+    assert all(map(is_fixed, factor(space, x, [3, 4])))
+    assert {reason.node for reason in space.reasons(x)} == {"Reshape 'r'"}
+    assert all("no row-major factors of 3 and 4" in r.text for r in space.reasons(x))
 
 
 def test_a_dynamic_axis_is_cut_and_factored_by_symbols() -> None:

@@ -4,7 +4,7 @@ import pytest
 import spa_onnx
 from spa_onnx.analyse.dims import Analysis
 from tests.builders import GraphBuilder
-from tests.spa_onnx.pruned_models import half, half_result, reasons, shape, widths
+from tests.spa_onnx.pruned_models import attribute, half, half_result, reasons, shape, widths
 
 
 def chain() -> onnx.ModelProto:
@@ -191,6 +191,19 @@ def test_a_permutation_of_lanes_makes_rows_even() -> None:
     for dim in spa_onnx.analyze(model).dims:
         assert (dim.rows is None) == (dim.dim.size == 12)
     half(model)
+
+
+def test_a_group_convolution_of_permuted_lanes_loses_lanes_of_every_group() -> None:
+    g = GraphBuilder(opset=17)
+    x = g.relu(g.conv(g.input("x", (2, 3, 6, 6)), 12))
+    order = [5, 0, 11, 3, 8, 1, 10, 2, 7, 4, 9, 6]
+    y = g.relu(g.conv(g.gather(x, order), 12, 3, groups=3))
+    model = g.model(g.gemm(g.flatten(g.global_average_pool(g.conv(y, 8))), 3))
+    result = half_result(model)
+    lanes = {cut.size: cut for cut in result.plan.cuts}
+    assert set(lanes) == {4, 8}
+    assert attribute(result.model, "Conv", "group", 1) == 3
+    assert shape(result.model, "Conv", index=1)[:2] == (6, 2)
 
 
 def test_rows_of_a_dim_are_not_uneven_themselves() -> None:

@@ -75,7 +75,11 @@ ZOO = (
 
 def handwritten(monkeypatch: pytest.MonkeyPatch, name: str) -> onnx.ModelProto:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "models"))
-    model: onnx.ModelProto = importlib.import_module("handwritten_zoo").BUILDERS[name]().model
+    make = importlib.import_module("handwritten_zoo").BUILDERS[name]
+    try:
+        model: onnx.ModelProto = make().model
+    except ModuleNotFoundError as error:  # ONNX Runtime's quantisation tools want more than it
+        pytest.skip(f"needs {error.name}")
     return model
 
 
