@@ -9,6 +9,7 @@ import onnx
 import onnx.shape_inference
 
 from spa_onnx.algebra.size import Size, symbol
+from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import all_graphs
 
 
@@ -51,7 +52,19 @@ def _result_type(node: onnx.NodeProto, types: dict[str, int]) -> int:
     floats = node.op_type in FLOAT_RESULTS or (node.op_type == "QGemm" and len(node.input) < 8)
     if floats or not node.input:
         return int(onnx.TensorProto.FLOAT)
-    return types.get(node.input[0], int(onnx.TensorProto.FLOAT))
+    return types.get(node.input[_typed_like(node)], int(onnx.TensorProto.FLOAT))
+
+
+def _typed_like(node: onnx.NodeProto) -> int:
+    """Return the input whose type the first output has, as ONNX's newest schema says; else 0."""
+    if node.domain not in STANDARD_DOMAINS or not onnx.defs.has(node.op_type):
+        return 0
+    schema = onnx.defs.get_schema(node.op_type)
+    if not schema.outputs:
+        return 0
+    letters = [given.type_str for given in schema.inputs[: len(node.input)]]
+    letter = schema.outputs[0].type_str
+    return letters.index(letter) if letter in letters else 0
 
 
 def infer(model: onnx.ModelProto) -> Inferred:
