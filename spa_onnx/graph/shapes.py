@@ -57,9 +57,10 @@ def _result_type(node: onnx.NodeProto, types: dict[str, int]) -> int:
 
 def _typed_like(node: onnx.NodeProto) -> int:
     """Return the input whose type the first output has, as ONNX's newest schema says; else 0."""
-    if node.domain not in STANDARD_DOMAINS or not onnx.defs.has(node.op_type):
+    name = str(node.op_type)  # text that is no UTF-8 comes as bytes
+    if node.domain not in STANDARD_DOMAINS or not onnx.defs.has(name):
         return 0
-    schema = onnx.defs.get_schema(node.op_type)
+    schema = onnx.defs.get_schema(name)
     if not schema.outputs:
         return 0
     letters = [given.type_str for given in schema.inputs[: len(node.input)]]

@@ -29,3 +29,14 @@ def test_a_result_has_the_type_of_the_input_that_the_schema_names() -> None:
     types = infer(model).types
     assert types["y"] == TensorProto.FLOAT
     assert types["z"] == TensorProto.FLOAT
+
+
+def test_an_operator_whose_name_is_no_text_is_like_its_first_input() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Where", ["x", "x", "x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (2, 3))],
+        [onnx.ValueInfoProto(name="y")],
+    )
+    broken = helper.make_model(graph).SerializeToString().replace(b"Where", b"\x80here")
+    assert infer(onnx.ModelProto.FromString(broken)).types["y"] == TensorProto.FLOAT
