@@ -10,10 +10,10 @@ import pytest
 from onnx import numpy_helper
 
 import spa_onnx
-import spa_onnx.prove.proof as proof_module
 from spa_onnx import ProofFailedError
 from spa_onnx.ops.rule import Coupling, Operands, OpRule
 from spa_onnx.ops.rules import RULES
+from spa_onnx.prove.compared import Selection
 from spa_onnx.prove.distance import distance
 from tests.builders import GraphBuilder
 from tests.spa_onnx.analyse.test_dims import attention
@@ -206,13 +206,15 @@ def test_what_rests_on_a_choice_is_not_compared_where_rounding_changed_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, scores, best, where = ranked()
-    run_pruned = proof_module._run_pruned
+    agreed = Selection.agreed
 
-    def chosen_otherwise(*arguments: Any, **options: Any) -> dict[str, np.ndarray]:
-        values = run_pruned(*arguments, **options)
-        return values | {best: values[best] + 1, where: values[where][:, ::-1]}
+    def turned_round(
+        selection: Selection, state: Any, lanes: Any, values: dict[str, tuple[Any, Any]]
+    ) -> set[int]:
+        turned = {name: (before, after[:, ::-1]) for name, (before, after) in values.items()}
+        return agreed(selection, state, lanes, values | {where: turned[where]})
 
-    monkeypatch.setattr(proof_module, "_run_pruned", chosen_otherwise)
+    monkeypatch.setattr(Selection, "agreed", turned_round)
     report = half_result(model).report
     assert report.proof is not None
     assert report.proof.skipped == {best: "TopK 'TopK_9'", where: "TopK 'TopK_9'"}
