@@ -25,6 +25,7 @@ def windows(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
 def plain_unfold() -> Iterator[None]:
     """Let ``Tensor.unfold`` index while the block runs."""
     original = Tensor.unfold
+    # the method has two signatures, and models call it with positional arguments alone
     Tensor.unfold = windows  # type: ignore[method-assign]
     try:
         yield

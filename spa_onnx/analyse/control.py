@@ -148,7 +148,7 @@ def _stacked(state: Walk, node: Node, position: int, axes: Axes | None, name: st
 
 
 def _runs(state: Walk, node: Node, name: str) -> Size:
-    """Return how often a body runs: along the scanned axis, or a trip count that is known."""
+    """Return how often a body runs: as often as the scanned axis is long; unknown for a Loop."""
     if node.op == "Scan":
         states = _scan_states(node)
         axes = state.axes_of(node.inputs[states]) if states < len(node.inputs) else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from spa_onnx.algebra.expression import Dim, dims_in
+from spa_onnx.algebra.expression import Axes, Dim, dims_in
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.graph.node import BodyEntry, Node
 
@@ -59,10 +59,14 @@ def _roles(state: Propagation) -> dict[tuple[str, Dim], Role]:
                 name not in state.graph.tensors and name in makers and name not in state.generated
             ):
                 name = _source(makers[name], name)
-            for role, exprs in (("consumes", coupling.consumed), ("produces", coupling.produced)):
+            sides: tuple[tuple[Role, Axes], ...] = (
+                ("consumes", coupling.consumed),
+                ("produces", coupling.produced),
+            )
+            for role, exprs in sides:
                 for e in exprs:
                     for dim in dims_in(state.space.normal(e)):
-                        roles.setdefault((name, dim), role)  # type: ignore[arg-type]
+                        roles.setdefault((name, dim), role)
     matrices = {
         n for n in (*state.graph.tensors, *state.generated) if len(state.axes.get(n) or ()) > 1
     }

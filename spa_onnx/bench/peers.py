@@ -100,12 +100,12 @@ SUMMARY = (
 
 def summary(peers: Peers, rows: Sequence[Row]) -> list[list[str]]:
     """Return a line for each tool; ours stands beside it on the models where both are valid."""
-    ours = {row.entry.name: row for row in rows if row.pruned and row.result is not None}
+    ours = {row.entry.name: row.result for row in rows if row.pruned and row.result is not None}
     lines = []
     for tool, results in peers.items():
         valid = {name: r for name, r in results.items() if r.valid}
         common = [name for name in valid if name in ours]
-        compile_seconds = (ours[n].result.compile_seconds for n in common)  # type: ignore[union-attr]
+        compile_seconds = (ours[n].compile_seconds for n in common)
         lines.append(
             [
                 tool,

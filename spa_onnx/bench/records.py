@@ -62,7 +62,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
         raise BenchFileError(where, f"is {_kind(value)}, not an object")
     hints = get_type_hints(kind)
     found: dict[str, Any] = {}
-    for entry in fields(kind):  # type: ignore[arg-type]
+    for entry in fields(kind):  # type: ignore[arg-type]  # the bound of T cannot say: a dataclass
         if entry.name in value:
             found[entry.name] = _value(hints[entry.name], value[entry.name], where, entry.name)
         elif entry.default is MISSING and entry.default_factory is MISSING:

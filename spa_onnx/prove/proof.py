@@ -195,6 +195,7 @@ def _run_reference(
             if not task.selection.choices or not certain:
                 raise
             names, unrun = certain, str(refusal)
+            del session  # before another one takes memory
             session = open_session(
                 model, task.original.weights, names, trial.branch, task.memory, short=True
             )

@@ -49,6 +49,17 @@ class Proof:
     unrun: str = ""
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """Return sentences on what could not be run or compared."""
+        words = " ".join(self.unrun.split())
+        masked = "the original, with lanes masked, does not run behind the compared tensors"
+        behind = (
+            f"output {name!r} was not compared: it lies behind {operator}"
+            for name, operator in self.skipped.items()
+        )
+        return (*([f"{masked}: {words}"] if words else ()), *behind)
+
+    @property
     def largest(self) -> float:
         """Return the largest difference anywhere."""
         return max((d.relative for d in (*self.outputs, *self.inner)), default=0.0)

@@ -99,14 +99,6 @@ def _notes(
         )
     if proof is not None and any(d.amplified for d in (*proof.outputs, *proof.inner)):
         notes.append("the network amplifies rounding: differences were held against its own noise")
-    if proof is not None and proof.unrun:
-        notes.append(
-            "the original, with lanes masked, does not run behind the compared tensors: "
-            + " ".join(proof.unrun.split())
-        )
     if proof is not None:
-        notes += [
-            f"output {name!r} was not compared: it lies behind {op}"
-            for name, op in proof.skipped.items()
-        ]
+        notes += proof.limits
     return tuple(notes)

@@ -35,8 +35,8 @@ def print_proof(console: Console, proof: Proof) -> None:
             f"output {difference.tensor!r}: difference {difference.relative:.2g}, "
             f"power {difference.power:.2g}"
         )
-    for name, operator in proof.skipped.items():
-        console.print(f"output {name!r} was not compared: it lies behind {operator}")
+    for sentence in proof.limits:
+        console.print(sentence)
 
 
 def proof_json(proof: Proof) -> str:
