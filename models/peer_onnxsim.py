@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import spa_onnx
 from spa_onnx.cost.polynomial import costs
-from spa_onnx.prove.feeds import make_feeds, symbol_choices
+from spa_onnx.execute.feeds import make_feeds, symbol_choices
 from spa_onnx.prove.trials import TRIALS
 
 Arrays = Sequence[NDArray[Any]]

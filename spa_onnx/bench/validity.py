@@ -14,8 +14,8 @@ import onnxruntime as ort
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.bench.result import Check
 from spa_onnx.errors import GraphError
-from spa_onnx.prove.feeds import make_feeds, symbol_choices
-from spa_onnx.prove.session import FATAL, Feeds, RefusedError
+from spa_onnx.execute.feeds import make_feeds, symbol_choices
+from spa_onnx.execute.session import FATAL, Feeds, RefusedError
 
 TEXT_LENGTH = 400
 """Characters of a complaint that are kept; those of ONNX Runtime can be pages."""

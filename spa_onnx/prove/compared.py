@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.analyse.propagate import Propagation
+from spa_onnx.execute.pieces import RANDOM
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.shapes import infer
 from spa_onnx.plan.lanes import KeptLanes
-from spa_onnx.prove.pieces import RANDOM
 
 INNER_TENSORS = 24
 """Inner tensors compared beside the outputs; outputs alone can prove nothing. As many again are

@@ -17,14 +17,14 @@ from spa_onnx.errors import (
     ProofFailedError,
     PrunedModelRefusedError,
 )
+from spa_onnx.execute.runtime import open_session
+from spa_onnx.execute.session import NotLoadedError, RefusedError
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.prove.compared import Selection, select
 from spa_onnx.prove.distance import distance, magnitude
 from spa_onnx.prove.proof_values import Difference, Proof
 from spa_onnx.prove.reference import masked_reference
-from spa_onnx.prove.runtime import open_session
-from spa_onnx.prove.session import NotLoadedError, RefusedError
 from spa_onnx.prove.trials import Trial, run_original
 
 TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1, "float64": 1e-6}

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import RuntimeRefusedError, UnknownShapeError
+from spa_onnx.execute.feeds import make_feeds, symbol_choices
+from spa_onnx.execute.runtime import Branch, open_session
+from spa_onnx.execute.session import Feeds, NotLoadedError, RefusedError, Session
 from spa_onnx.load.model import LoadedModel
-from spa_onnx.prove.feeds import make_feeds, symbol_choices
-from spa_onnx.prove.runtime import Branch, open_session
-from spa_onnx.prove.session import Feeds, NotLoadedError, RefusedError, Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import spa_onnx
+from spa_onnx.execute.piecewise import type_of
+from spa_onnx.execute.runtime import open_session
+from spa_onnx.execute.session import NotLoadedError, RefusedError
 from spa_onnx.load.model import load
-from spa_onnx.prove.piecewise import type_of
-from spa_onnx.prove.runtime import open_session
-from spa_onnx.prove.session import NotLoadedError, RefusedError
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds
 from tests.random_graphs import models, random_model

@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from spa_onnx.execute.pieces import RANDOM, session_bytes
+from spa_onnx.execute.piecewise import PiecewiseSession
+from spa_onnx.execute.session import Session, WholeSession, create_session
 from spa_onnx.graph.live import live_nodes
 from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import all_graphs
 from spa_onnx.load.store import WeightStore
-from spa_onnx.prove.pieces import RANDOM, session_bytes
-from spa_onnx.prove.piecewise import PiecewiseSession
-from spa_onnx.prove.session import Session, WholeSession, create_session
 
 
 @dataclass(frozen=True, slots=True)

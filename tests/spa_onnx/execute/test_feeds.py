@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 import spa_onnx
-from spa_onnx.prove.feeds import make_feeds, symbol_choices
+from spa_onnx.execute.feeds import make_feeds, symbol_choices
 from tests.builders import GraphBuilder
 from tests.spa_onnx.pruned_models import half, half_result, widths
 from tests.spa_onnx.untracked import shaped, type_of, typed

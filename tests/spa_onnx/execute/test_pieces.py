@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from spa_onnx.execute.pieces import Piece, cut, session_bytes
 from spa_onnx.graph.tensors import captured_names
-from spa_onnx.prove.pieces import Piece, cut, session_bytes
 from tests.builders import GraphBuilder
 from tests.random_graphs import models
 

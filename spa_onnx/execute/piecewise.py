@@ -11,10 +11,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from spa_onnx.load.store import WeightStore
-from spa_onnx.normalise.order import sort_nodes
-from spa_onnx.prove.pieces import Piece, cut, piece_model
-from spa_onnx.prove.session import (
+from spa_onnx.execute.pieces import Piece, cut, piece_model
+from spa_onnx.execute.session import (
     Feed,
     Feeds,
     NotLoadedError,
@@ -23,6 +21,8 @@ from spa_onnx.prove.session import (
     numbers_of,
     run_options,
 )
+from spa_onnx.load.store import WeightStore
+from spa_onnx.normalise.order import sort_nodes
 
 OPSET, IR_VERSION = 18, 8
 """Versions of the models of one operator that convert values."""

@@ -17,8 +17,8 @@ from spa_onnx.algebra.size import Polynomial, Size, terms_of
 from spa_onnx.algebra.size import evaluate as number
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.errors import GraphError
+from spa_onnx.execute.session import Feed
 from spa_onnx.graph.shapes import declared_shape, tensor_type
-from spa_onnx.prove.session import Feed
 
 LENGTHS = (
     (2, 16),
