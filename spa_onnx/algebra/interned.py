@@ -1,0 +1,81 @@
+"""Makes factors, equal ones once: they compare by identity, and so do expressions made of them.
+
+Causes are kept out of every comparison but that of axes which are fixed anyway: a fixed factor
+inside a product, a nested concatenation or a permutation has none, so whatever can still be cut
+reads the same whoever fixed its other parts.
+"""
+
+from __future__ import annotations
+
+from spa_onnx.algebra.expression import Expr, Fixed, IntArray, Nested, Permuted
+from spa_onnx.algebra.reason import Reason
+from spa_onnx.algebra.size import Size
+
+
+class Interned:
+    """The factors of one space."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Size, Fixed] = {}
+        self._caused: dict[tuple[Size, Reason], Fixed] = {}
+        self._births: dict[tuple[str, str], Reason] = {}
+        self._nested: dict[Expr, Nested] = {}
+        self._permuted: dict[tuple[Expr, bytes], Permuted] = {}
+
+    def fixed(self, size: Size, cause: Reason | None = None) -> Fixed:
+        """Return the factor of so many lanes that nobody may cut, for this cause."""
+        if cause is None:
+            factor = self._counts.get(size)
+            if factor is None:
+                factor = self._counts[size] = Fixed(size)
+            return factor
+        factor = self._caused.get((size, cause))
+        if factor is None:
+            factor = self._caused[size, cause] = Fixed(size, cause)
+        return factor
+
+    def birth(self, node: str, text: str) -> Reason:
+        """Return the cause of lanes that are made fixed."""
+        cause = self._births.get((node, text))
+        if cause is None:
+            cause = self._births[node, text] = Reason(node, text, born=True)
+        return cause
+
+    def nested(self, expr: Expr) -> Nested:
+        """Return a concatenation as one factor."""
+        factor = self._nested.get(expr)
+        if factor is None:
+            factor = self._nested[expr] = Nested(expr)
+        return factor
+
+    def permuted(self, expr: Expr, order: IntArray) -> Permuted:
+        """Return the lanes of an expression in another order as one factor."""
+        key = (expr, order.tobytes())
+        factor = self._permuted.get(key)
+        if factor is None:
+            factor = self._permuted[key] = Permuted(expr, order)
+        return factor
+
+    def bare(self, expr: Expr) -> Expr:
+        """Return a normalised expression without causes."""
+        if all(len(t) != 1 or not isinstance(t[0], Fixed) or t[0].cause is None for t in expr):
+            return expr
+        return tuple(
+            (self.fixed(t[0].size),) if len(t) == 1 and isinstance(t[0], Fixed) else t for t in expr
+        )
+
+
+def joint_cause(a: Fixed, b: Fixed) -> Reason | None:
+    """Return the cause that stands for two fixed factors that become one.
+
+    Positions and batches are never cut, so where lanes were fixed that might have been, theirs is
+    the cause that says something; then that of a number before that of a run-time length, which no
+    weight has; then that of more lanes, then the first.
+    """
+    if a.cause is None or b.cause is None:
+        return a.cause or b.cause
+    return b.cause if _weight(b, b.cause) > _weight(a, a.cause) else a.cause
+
+
+def _weight(factor: Fixed, cause: Reason) -> tuple[bool, int]:
+    return not cause.born, factor.size if isinstance(factor.size, int) else 0
