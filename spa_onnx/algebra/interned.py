@@ -7,7 +7,7 @@ reads the same whoever fixed its other parts.
 
 from __future__ import annotations
 
-from spa_onnx.algebra.expression import Expr, Fixed, IntArray, Nested, Permuted
+from spa_onnx.algebra.expression import Expr, Factor, Fixed, IntArray, Nested, Permuted
 from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import Size
 
@@ -60,9 +60,13 @@ class Interned:
         """Return a normalised expression without causes."""
         if all(len(t) != 1 or not isinstance(t[0], Fixed) or t[0].cause is None for t in expr):
             return expr
-        return tuple(
-            (self.fixed(t[0].size),) if len(t) == 1 and isinstance(t[0], Fixed) else t for t in expr
-        )
+        return tuple((self.bare_factor(t[0]),) if len(t) == 1 else t for t in expr)
+
+    def bare_factor(self, factor: Factor) -> Factor:
+        """Return a factor of a normalised expression without causes."""
+        if isinstance(factor, Fixed):
+            return factor if factor.cause is None else self.fixed(factor.size)
+        return self.nested(self.bare(factor.expr)) if isinstance(factor, Nested) else factor
 
 
 def joint_cause(a: Fixed, b: Fixed) -> Reason | None:

@@ -144,7 +144,7 @@ class Space:
                 factors.append(f)
         if len(factors) == 1:
             return factors
-        return [self._interned.fixed(f.size) if isinstance(f, Fixed) else f for f in factors]
+        return [self._interned.bare_factor(f) for f in factors]
 
     def _settle(self, dim: Dim) -> None:
         """Bring the binding of a dim into normal form, and those below it first.
@@ -180,7 +180,7 @@ class Space:
         if len(inner) == 1:
             yield from inner[0]
         else:
-            yield self._interned.nested(self._interned.bare(inner))
+            yield self._interned.nested(inner)
 
     @staticmethod
     def _distribute(factors: list[Factor]) -> Iterator[Term]:
