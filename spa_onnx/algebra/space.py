@@ -234,8 +234,8 @@ class Space:
 
         Args:
             expr: the lanes.
-            why: what the running operator needs of them.
-            root: why what they meet there is fixed, if that is the reason.
+            why: what the running operator needs of them, or what it equates them with.
+            root: why those are fixed; None where the operator itself is the reason.
         """
         dims = dims_in(self.normal(expr))
         if not dims:

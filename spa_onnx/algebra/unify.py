@@ -61,8 +61,8 @@ def unify(space: Space, a: Expr, b: Expr) -> None:
     if is_fixed(a) or is_fixed(b):
         fixed, other = (a, b) if is_fixed(a) else (b, a)
         root = cause_of(fixed)
-        met = "fixed" if root else "a fixed part of an axis"
-        space.fix(other, f"{space.what}: the other side is {met}", root)
+        met = space.what if root else f"{space.what}: the other side is a fixed part of an axis"
+        space.fix(other, met, root)
         return
     if size_of(a) != size_of(b):
         raise NoRefinementError(f"lengths {size_of(a)} and {size_of(b)}")
