@@ -18,7 +18,7 @@ class Interned:
     def __init__(self) -> None:
         self._counts: dict[Size, Fixed] = {}
         self._caused: dict[tuple[Size, Reason], Fixed] = {}
-        self._births: dict[tuple[str, str], Reason] = {}
+        self._born: dict[tuple[Size, str, str], Fixed] = {}
         self._nested: dict[Expr, Nested] = {}
         self._permuted: dict[tuple[Expr, bytes], Permuted] = {}
 
@@ -34,12 +34,13 @@ class Interned:
             factor = self._caused[size, cause] = Fixed(size, cause)
         return factor
 
-    def birth(self, node: str, text: str) -> Reason:
-        """Return the cause of lanes that are made fixed."""
-        cause = self._births.get((node, text))
-        if cause is None:
-            cause = self._births[node, text] = Reason(node, text, born=True)
-        return cause
+    def born(self, size: Size, node: str, text: str) -> Fixed:
+        """Return the factor of lanes that a node makes fixed."""
+        key = (size, node, text)
+        factor = self._born.get(key)
+        if factor is None:
+            factor = self._born[key] = self.fixed(size, Reason(node, text, born=True))
+        return factor
 
     def nested(self, expr: Expr) -> Nested:
         """Return a concatenation as one factor."""
@@ -58,9 +59,10 @@ class Interned:
 
     def bare(self, expr: Expr) -> Expr:
         """Return a normalised expression without causes."""
-        if all(len(t) != 1 or not isinstance(t[0], Fixed) or t[0].cause is None for t in expr):
-            return expr
-        return tuple((self.bare_factor(t[0]),) if len(t) == 1 else t for t in expr)
+        for term in expr:
+            if len(term) == 1 and isinstance(term[0], Fixed) and term[0].cause is not None:
+                return tuple((self.bare_factor(t[0]),) if len(t) == 1 else t for t in expr)
+        return expr
 
     def bare_factor(self, factor: Factor) -> Factor:
         """Return a factor of a normalised expression without causes."""

@@ -24,12 +24,14 @@ from spa_onnx.algebra.expression import (
     cause_of,
     dims_in,
     is_fixed,
-    size_of,
     sole_factor,
 )
 from spa_onnx.algebra.interned import Interned, joint_cause
 from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import Polynomial, Size
+
+SINGLE = Fixed(1)
+"""How often a term stands that is not repeated."""
 
 
 class NoRefinementError(Exception):
@@ -63,9 +65,7 @@ class Space:
 
     def fixed(self, size: Size, why: str = "made at a fixed length") -> Expr:
         """Return an axis of this length that nobody may cut; the running operator makes it so."""
-        if size == 1:
-            return ONE
-        return ((self._interned.fixed(size, self._interned.birth(self.where, why)),),)
+        return ONE if size == 1 else ((self._interned.born(size, self.where, why),),)
 
     def count(self, size: Size) -> Expr:
         """Return so many repetitions: fixed, but the cause of nothing."""
@@ -78,9 +78,10 @@ class Space:
     def caused(self, expr: Expr, why: str) -> Expr:
         """Return the normal form; fixed lanes without a cause have the running operator's."""
         expr = self.normal(expr)
-        if cause_of(expr) is not None or not is_fixed(expr):
-            return expr
-        return self.fixed(size_of(expr), why)
+        factor = sole_factor(expr)
+        if isinstance(factor, Fixed) and factor.cause is None:
+            return self.fixed(factor.size, why)
+        return expr
 
     def dim(self, size: Size, name: str) -> Expr:
         """Return an axis that is one fresh dim; dynamic and trivial axes come out fixed."""
@@ -115,6 +116,8 @@ class Space:
         Flat products; a *leading* concatenation is distributed, ``(a|b)*c = a*c | b*c``, others
         stay nested; ``m*X | n*X = (m+n)*X`` for fixed ``m`` and ``n``.
         """
+        if len(expr) == 1 and len(expr[0]) == 1 and isinstance(expr[0][0], Fixed):
+            return expr
         known = self._normal.get(expr)
         if known is not None and known[0] == self._version:
             return known[1]
@@ -194,7 +197,7 @@ class Space:
         runs: list[tuple[Fixed, Term]] = []
         for term in terms:
             joined = self._flatten(term)
-            count = self._interned.fixed(1)
+            count = SINGLE
             if joined and isinstance(joined[0], Fixed):
                 count, joined = joined[0], joined[1:]
             rest = tuple(joined)
@@ -232,19 +235,12 @@ class Space:
     def fix(self, expr: Expr, why: str, root: Reason | None = None) -> None:
         """Forbid cutting any lane of the expression and remember who asked.
 
-        Args:
-            expr: the lanes.
-            why: what the running operator needs of them, or what it equates them with.
-            root: why those are fixed; None where the operator itself is the reason.
+        With a root ``why`` is what the operator does with them and lanes that the root fixed.
         """
-        dims = dims_in(self.normal(expr))
-        if not dims:
-            return
-        at_home = root is not None and root.node == self.where
-        reason = root if at_home and root else Reason(self.where, why, root)
-        for dim in dims:
+        for dim in dims_in(self.normal(expr)):
             if dim not in self._bound:
-                self._forbid(dim, reason)
+                known = root if root and root.node == self.where else None
+                self._forbid(dim, known or Reason(self.where, why, root))
 
     def _forbid(self, dim: Dim, reason: Reason) -> None:
         self._reasons[dim] = reason

@@ -58,12 +58,10 @@ def unify(space: Space, a: Expr, b: Expr) -> None:
     a, b = space.normal(a), space.normal(b)
     if a == b:
         return
-    if is_fixed(a) or is_fixed(b):
-        fixed, other = (a, b) if is_fixed(a) else (b, a)
-        root = cause_of(fixed)
-        met = space.what if root else f"{space.what}: the other side is a fixed part of an axis"
-        space.fix(other, met, root)
-        return
+    for fixed, other in ((a, b), (b, a)):
+        if is_fixed(fixed):
+            _fix_other(space, fixed, other)
+            return
     if size_of(a) != size_of(b):
         raise NoRefinementError(f"lengths {size_of(a)} and {size_of(b)}")
     if _bind_free(space, a, b) or _bind_free(space, b, a):
@@ -74,6 +72,13 @@ def unify(space: Space, a: Expr, b: Expr) -> None:
         _unify_terms(space, a[0], b[0])
     else:
         _unify_concatenations(space, a, b)
+
+
+def _fix_other(space: Space, fixed: Expr, other: Expr) -> None:
+    """Fix what meets a fixed axis, for the reason that the axis has."""
+    root = cause_of(fixed)
+    met = space.what if root else f"{space.what}: the other side is a fixed part of an axis"
+    space.fix(other, met, root)
 
 
 def _bind_free(space: Space, a: Expr, b: Expr) -> bool:
