@@ -58,7 +58,8 @@ def read(space: Space, exprs: list[Expr]) -> tuple[Any, ...]:
 
 
 def equated(space: Space, exprs: list[Expr]) -> list[Expr]:
-    equate(space, *exprs, "test")
+    a, b = exprs
+    equate(space, a, b, "test")
     return exprs
 
 
