@@ -112,6 +112,25 @@ def test_only_an_axis_or_a_part_of_it_that_is_fixed_as_a_whole_has_a_cause(
             assert is_fixed(normal)
 
 
+@pytest.mark.parametrize("form", ["product", "nested", "permuted"])
+def test_equal_neighbours_merge_whoever_fixed_their_parts(form: str) -> None:
+    space = Space()
+    h, x = space.dim(2, "h"), space.dim(4, "x")
+
+    def lanes(node: str) -> Expr:
+        part = made(space, node, 3)
+        if form == "product":
+            return space.product([x, part])
+        joined = space.concat([part, x])
+        if form == "nested":
+            return space.product([h, joined])
+        return space.permuted(joined, np.arange(7)[::-1])
+
+    one, other = lanes("one"), lanes("other")
+    assert one == other
+    assert space.concat([one, other]) == space.product([space.count(2), one])
+
+
 def made(space: Space, node: str, size: Size) -> Expr:
     space.where = node
     return space.fixed(size, "made")

@@ -39,7 +39,8 @@ def test_the_root_is_kept_through_residual_additions() -> None:
     x = g.input("x", (2, 8))
     for k in range(3):
         inner = g.relu(g.linear(x, 16, bias=False))
-        x = g.add(x, g.linear(inner, 8, weight=g.weight(16, 8, name=f"out_{k}"), bias=False))
+        # the sum goes on as its first operand, so what it fixed is what the next one meets
+        x = g.add(g.linear(inner, 8, weight=g.weight(16, 8, name=f"out_{k}"), bias=False), x)
     model = g.model(g.linear(x, 3, weight=g.weight(8, 3, name="head")))
     for k in range(3):
         assert root_of(model, f"out_{k}", 1) == ("graph input 'x'", "Add")
