@@ -31,11 +31,11 @@ def cut(space: Space, expr: Expr, at: Size) -> tuple[Expr, Expr]:
     """
     expr = space.normal(expr)
     if at == 0:
-        return space.fixed(0), expr
+        return space.count(0), expr
     if at == size_of(expr):
-        return expr, space.fixed(0)
+        return expr, space.count(0)
     if is_fixed(expr):
-        return space.fixed(at), space.fixed(size_of(expr) - at)
+        return space.alike(expr, at), space.alike(expr, size_of(expr) - at)
     passed: Size = 0
     for position, term in enumerate(expr):
         end = passed + term_size(term)
@@ -80,7 +80,7 @@ def cut_term(space: Space, term: Term, at: Size) -> tuple[Expr, Expr]:
 def _cut_factor(space: Space, factor: Factor, at: Size) -> tuple[Expr, Expr]:
     size = factor_size(factor)
     if isinstance(factor, Fixed):
-        return space.fixed(at), space.fixed(size - at)
+        return space.alike(((factor,),), at), space.alike(((factor,),), size - at)
     if isinstance(factor, Dim):
         if not isinstance(at, int):
             raise NoRefinementError(f"a cut at {at} in {size} lanes")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import Size, product
 
 IntArray = NDArray[np.int64]
@@ -37,12 +38,17 @@ class Dim:
 
 
 class Fixed:
-    """Lanes that nobody may cut. Only their number matters: fixed axes have no identity."""
+    """Lanes that nobody may cut. Only their number matters: fixed axes have no identity.
 
-    __slots__ = ("size",)
+    Attributes:
+        size: number of lanes.
+        cause: why, where an axis is fixed as a whole; it plays no role in the algebra.
+    """
 
-    def __init__(self, size: Size) -> None:
-        self.size = size
+    __slots__ = ("cause", "size")
+
+    def __init__(self, size: Size, cause: Reason | None = None) -> None:
+        self.size, self.cause = size, cause
 
     def __repr__(self) -> str:
         return str(self.size)
@@ -124,6 +130,12 @@ def dims_in(expr: Expr) -> list[Dim]:
 def sole_factor(expr: Expr) -> Factor | None:
     """Return the factor of an expression that is nothing but this factor."""
     return expr[0][0] if len(expr) == 1 and len(expr[0]) == 1 else None
+
+
+def cause_of(expr: Expr) -> Reason | None:
+    """Return why a normalised expression is fixed; None where it is not, or only a count."""
+    factor = sole_factor(expr)
+    return factor.cause if isinstance(factor, Fixed) else None
 
 
 def show(expr: Expr) -> str:

@@ -43,7 +43,7 @@ def select(space: Space, expr: Expr, indices: IntArray) -> tuple[Expr, Positions
     expr = space.normal(expr)
     lanes = size_of(expr)
     if is_fixed(expr):
-        return space.fixed(len(indices)), lambda _: indices
+        return space.alike(expr, len(indices)), lambda _: indices
     if not isinstance(lanes, int):
         raise NoRefinementError("indices into an axis of dynamic length")
     starts = np.flatnonzero(np.diff(indices) != 1) + 1
@@ -102,10 +102,10 @@ def _select_repeated(
     if rest or times < 2:
         return None
     if (indices == np.repeat(np.arange(lanes), times)).all():
-        repeated = space.product([expr, space.fixed(times)])
+        repeated = space.product([expr, space.count(times)])
         return repeated, lambda kept: np.repeat(_count(kept.length(expr)), times)
     if (indices == np.tile(np.arange(lanes), times)).all():
-        tiled = space.product([space.fixed(times), expr])
+        tiled = space.product([space.count(times), expr])
         return tiled, lambda kept: np.tile(_count(kept.length(expr)), times)
     return None
 

@@ -8,7 +8,6 @@ memo of normal forms honest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,27 +21,21 @@ from spa_onnx.algebra.expression import (
     Nested,
     Permuted,
     Term,
+    cause_of,
     dims_in,
     is_fixed,
-    size_of,
     sole_factor,
 )
+from spa_onnx.algebra.interned import Interned, joint_cause
+from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import Polynomial, Size
+
+SINGLE = Fixed(1)
+"""How often a term stands that is not repeated."""
 
 
 class NoRefinementError(Exception):
     """Two expressions have no common refinement; the caller fixes both. Never leaves the solver."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why lanes may not be cut: the operator and what it needs of them."""
-
-    node: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.node}: {self.text}"
 
 
 class Space:
@@ -66,20 +59,34 @@ class Space:
         self._version = 0
         self._settled: dict[Dim, int] = {}
         self._normal: dict[Expr, tuple[int, Expr]] = {}
-        self._fixed: dict[Size, Fixed] = {}
-        self._nested: dict[Expr, Nested] = {}
-        self._permuted: dict[tuple[Expr, bytes], Permuted] = {}
+        self._interned = Interned()
 
     # -- making expressions -------------------------------------------------------------------
 
-    def fixed(self, size: Size) -> Expr:
-        """Return an axis of this length that nobody may cut."""
-        return ONE if size == 1 else ((self._fixed_factor(size),),)
+    def fixed(self, size: Size, why: str = "made at a fixed length") -> Expr:
+        """Return an axis of this length that nobody may cut; the running operator makes it so."""
+        return ONE if size == 1 else ((self._interned.born(size, self.where, why),),)
+
+    def count(self, size: Size) -> Expr:
+        """Return so many repetitions: fixed, but the cause of nothing."""
+        return ONE if size == 1 else ((self._interned.fixed(size),),)
+
+    def alike(self, expr: Expr, size: Size) -> Expr:
+        """Return a fixed axis of this length, made of one that is fixed: the cause is the same."""
+        return ONE if size == 1 else ((self._interned.fixed(size, cause_of(self.normal(expr))),),)
+
+    def caused(self, expr: Expr, why: str) -> Expr:
+        """Return the normal form; fixed lanes without a cause have the running operator's."""
+        expr = self.normal(expr)
+        factor = sole_factor(expr)
+        if isinstance(factor, Fixed) and factor.cause is None:
+            return self.fixed(factor.size, why)
+        return expr
 
     def dim(self, size: Size, name: str) -> Expr:
         """Return an axis that is one fresh dim; dynamic and trivial axes come out fixed."""
         if isinstance(size, Polynomial) or size < 2:
-            return self.fixed(size)
+            return self.fixed(size, "a run-time length")
         self.dims.append(Dim(len(self.dims), size, name))
         return ((self.dims[-1],),)
 
@@ -89,7 +96,7 @@ class Space:
 
     def product(self, factors: Sequence[Expr]) -> Expr:
         """Return the row-major product; the last factor runs fastest."""
-        return self.normal((tuple(self._nested_factor(e) for e in factors),))
+        return self.normal((tuple(self._interned.nested(e) for e in factors),))
 
     def permuted(self, expr: Expr, order: IntArray) -> Expr:
         """Return ``expr`` with lane ``order[k]`` at position ``k``; ``order`` is a permutation."""
@@ -99,26 +106,7 @@ class Space:
         inner = sole_factor(expr)
         if isinstance(inner, Permuted):
             return self.permuted(inner.expr, inner.order[order])
-        return ((self._permuted_factor(expr, order),),)
-
-    def _fixed_factor(self, size: Size) -> Fixed:
-        factor = self._fixed.get(size)
-        if factor is None:
-            factor = self._fixed[size] = Fixed(size)
-        return factor
-
-    def _nested_factor(self, expr: Expr) -> Nested:
-        factor = self._nested.get(expr)
-        if factor is None:
-            factor = self._nested[expr] = Nested(expr)
-        return factor
-
-    def _permuted_factor(self, expr: Expr, order: IntArray) -> Permuted:
-        key = (expr, order.tobytes())
-        factor = self._permuted.get(key)
-        if factor is None:
-            factor = self._permuted[key] = Permuted(expr, order)
-        return factor
+        return ((self._interned.permuted(self.bare(expr), order),),)
 
     # -- normal form ------------------------------------------------------------------------
 
@@ -128,6 +116,8 @@ class Space:
         Flat products; a *leading* concatenation is distributed, ``(a|b)*c = a*c | b*c``, others
         stay nested; ``m*X | n*X = (m+n)*X`` for fixed ``m`` and ``n``.
         """
+        if len(expr) == 1 and len(expr[0]) == 1 and isinstance(expr[0][0], Fixed):
+            return expr
         known = self._normal.get(expr)
         if known is not None and known[0] == self._version:
             return known[1]
@@ -138,6 +128,10 @@ class Space:
         self._normal[expr] = (self._version, result)
         return result
 
+    def bare(self, expr: Expr) -> Expr:
+        """Return the normal form without causes: equal wherever the same lanes may be cut."""
+        return self._interned.bare(self.normal(expr))
+
     def _flatten(self, term: Term) -> list[Factor]:
         factors: list[Factor] = []
         for factor in term:
@@ -145,11 +139,15 @@ class Space:
                 if isinstance(f, Fixed):
                     if f.size == 1:
                         continue
-                    if factors and isinstance(factors[-1], Fixed):
-                        factors[-1] = self._fixed_factor(factors[-1].size * f.size)
+                    before = factors[-1] if factors else None
+                    if isinstance(before, Fixed):
+                        cause = joint_cause(before, f)
+                        factors[-1] = self._interned.fixed(before.size * f.size, cause)
                         continue
                 factors.append(f)
-        return factors
+        if len(factors) == 1:
+            return factors
+        return [self._interned.bare_factor(f) for f in factors]
 
     def _settle(self, dim: Dim) -> None:
         """Bring the binding of a dim into normal form, and those below it first.
@@ -184,10 +182,8 @@ class Space:
             inner = self.normal(factor.expr)
         if len(inner) == 1:
             yield from inner[0]
-        elif is_fixed(inner):
-            yield self._fixed_factor(size_of(inner))
         else:
-            yield self._nested_factor(inner)
+            yield self._interned.nested(inner)
 
     @staticmethod
     def _distribute(factors: list[Factor]) -> Iterator[Term]:
@@ -198,23 +194,23 @@ class Space:
             yield tuple(factors)
 
     def _merge(self, terms: list[Term]) -> Expr:
-        runs: list[tuple[Size, Term]] = []
+        runs: list[tuple[Fixed, Term]] = []
         for term in terms:
             joined = self._flatten(term)
-            count: Size = 1
+            count = SINGLE
             if joined and isinstance(joined[0], Fixed):
-                count, joined = joined[0].size, joined[1:]
+                count, joined = joined[0], joined[1:]
             rest = tuple(joined)
-            if count == 0:
+            if count.size == 0:
                 continue
             if runs and runs[-1][1] == rest:
-                count = runs.pop()[0] + count
+                before, _ = runs.pop()
+                cause = joint_cause(before, count)
+                count = self._interned.fixed(before.size + count.size, cause)
             runs.append((count, rest))
         if not runs:
-            return ((self._fixed_factor(0),),)
-        return tuple(
-            rest if count == 1 else (self._fixed_factor(count), *rest) for count, rest in runs
-        )
+            return self.count(0)
+        return tuple(rest if count.size == 1 else (count, *rest) for count, rest in runs)
 
     # -- binding and fixing -----------------------------------------------------------------
 
@@ -229,19 +225,26 @@ class Space:
             if isinstance(target, Dim):
                 self.couple_lanes(target, labels=self._orbits[dim])
             elif not is_fixed(expr):
-                self._set(dim, self.fixed(dim.size))
-                self._reasons[dim] = Reason(self.where, "permuted lanes meet a refinement")
-                self.fix(expr, "permuted lanes meet a refinement")
+                why = "permuted lanes meet a refinement"
+                self._forbid(dim, Reason(self.where, why))
+                self.fix(expr, why)
                 return
         self._parts[dim] = tuple(dims_in(expr))
         self._set(dim, expr)
 
-    def fix(self, expr: Expr, why: str) -> None:
-        """Forbid cutting any lane of the expression and remember who asked."""
+    def fix(self, expr: Expr, why: str, root: Reason | None = None) -> None:
+        """Forbid cutting any lane of the expression and remember who asked.
+
+        With a root ``why`` is what the operator does with them and lanes that the root fixed.
+        """
         for dim in dims_in(self.normal(expr)):
             if dim not in self._bound:
-                self._reasons[dim] = Reason(self.where, why)
-                self._set(dim, self.fixed(dim.size))
+                known = root if root and root.node == self.where else None
+                self._forbid(dim, known or Reason(self.where, why, root))
+
+    def _forbid(self, dim: Dim, reason: Reason) -> None:
+        self._reasons[dim] = reason
+        self._set(dim, ((self._interned.fixed(dim.size, reason.root or reason),),))
 
     def fix_all(self, axes: Iterable[Expr], why: str) -> None:
         """Fix every axis."""

@@ -20,6 +20,7 @@ from spa_onnx.algebra.expression import (
     Nested,
     Permuted,
     Term,
+    cause_of,
     dims_in,
     factor_size,
     is_fixed,
@@ -27,8 +28,9 @@ from spa_onnx.algebra.expression import (
     sole_factor,
     term_size,
 )
+from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import Size, compare, product
-from spa_onnx.algebra.space import NoRefinementError, Reason, Space
+from spa_onnx.algebra.space import NoRefinementError, Space
 
 
 def equate(space: Space, a: Expr, b: Expr, why: str) -> None:
@@ -56,10 +58,10 @@ def unify(space: Space, a: Expr, b: Expr) -> None:
     a, b = space.normal(a), space.normal(b)
     if a == b:
         return
-    if is_fixed(a) or is_fixed(b):
-        space.fix(a, f"{space.what}: the other side is fixed")
-        space.fix(b, f"{space.what}: the other side is fixed")
-        return
+    for fixed, other in ((a, b), (b, a)):
+        if is_fixed(fixed):
+            _fix_other(space, fixed, other)
+            return
     if size_of(a) != size_of(b):
         raise NoRefinementError(f"lengths {size_of(a)} and {size_of(b)}")
     if _bind_free(space, a, b) or _bind_free(space, b, a):
@@ -70,6 +72,13 @@ def unify(space: Space, a: Expr, b: Expr) -> None:
         _unify_terms(space, a[0], b[0])
     else:
         _unify_concatenations(space, a, b)
+
+
+def _fix_other(space: Space, fixed: Expr, other: Expr) -> None:
+    """Fix what meets a fixed axis, for the reason that the axis has."""
+    root = cause_of(fixed)
+    met = space.what if root else f"{space.what}: the other side is a fixed part of an axis"
+    space.fix(other, met, root)
 
 
 def _bind_free(space: Space, a: Expr, b: Expr) -> bool:
@@ -156,7 +165,7 @@ def split(space: Space, expr: Expr, rows: Size, columns: Size) -> tuple[Expr, Ex
     if columns == 1:
         return expr, ONE
     if is_fixed(expr):
-        return space.fixed(rows), space.fixed(columns)
+        return space.alike(expr, rows), space.alike(expr, columns)
     if len(expr) == 1:
         return _split_term(space, expr[0], rows)
     return _split_concatenation(space, expr, columns)
@@ -191,7 +200,7 @@ def split_factor(space: Space, factor: Factor, rows: Size) -> tuple[Expr, Expr]:
         raise NoRefinementError(f"{size} lanes are no multiple of {rows}")
     columns = size // rows
     if isinstance(factor, Fixed):
-        return space.fixed(rows), space.fixed(columns)
+        return space.alike(((factor,),), rows), space.alike(((factor,),), columns)
     if isinstance(factor, Nested):
         return split(space, factor.expr, rows, columns)
     name = factor.name if isinstance(factor, Dim) else dims_in(factor.expr)[0].name
@@ -249,6 +258,6 @@ def factor(space: Space, expr: Expr, sizes: Sequence[Size]) -> list[Expr]:
             head, expr = split(space, expr, size, rest)
         except NoRefinementError as failure:
             space.fix(expr, f"no row-major factors of {size} and {rest} ({failure})")
-            head, expr = space.fixed(size), space.fixed(rest)
+            head, expr = space.alike(expr, size), space.alike(expr, rest)
         parts.append(head)
-    return [space.normal(e) for e in (*parts, expr)]
+    return [space.caused(e, "a fixed factor of an axis") for e in (*parts, expr)]

@@ -141,7 +141,7 @@ def _stacked(state: Walk, node: Node, position: int, axes: Axes | None, name: st
     """Return the axes of results that are stacked run by run."""
     if axes is None:
         return None
-    runs = state.space.fixed(_runs(state, node, name))
+    runs = state.space.fixed(_runs(state, node, name), "stacked run by run")
     where = node.ints("scan_output_axes")
     at = where[position] % (len(axes) + 1) if position < len(where) else 0
     return (*axes[:at], runs, *axes[at:])
@@ -173,7 +173,8 @@ def _declared(state: Walk, name: str, entry: onnx.ValueInfoProto) -> Axes | None
     shape = infer(state.graph.model).shapes.get(name)
     if shape is None and entry.type.tensor_type.HasField("shape"):
         shape = declared_shape(entry)
-    return None if shape is None else tuple(map(state.space.fixed, shape))
+    why = "branches or rounds give it different axes"
+    return None if shape is None else tuple(state.space.fixed(n, why) for n in shape)
 
 
 def taken_branches(node: Node, condition: Value | None) -> list[onnx.GraphProto]:

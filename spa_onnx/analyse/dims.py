@@ -20,8 +20,8 @@ from spa_onnx.algebra.expression import (
     dims_in,
     size_of,
 )
+from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import Polynomial, terms_of
-from spa_onnx.algebra.space import Reason
 from spa_onnx.analyse.factors import choose_factors, removed_by_halving
 from spa_onnx.analyse.kinds import kinds_of_dims
 from spa_onnx.analyse.lane_numbers import least_lanes

@@ -124,10 +124,11 @@ def weight_sides(
     for node, coupling in zip(state.graph.nodes, state.couplings, strict=True):
         if coupling is None or not coupling.work or not coupling.produced:
             continue
-        summed = set(map(state.space.normal, coupling.consumed))
-        result = {e for y in node.outputs for e in state.axes_of(y) or ()}
+        bare = state.space.bare
+        summed = set(map(bare, coupling.consumed))
+        result = {bare(e) for y in node.outputs for e in state.axes_of(y) or ()}
         for name in filter(matrices.__contains__, dict.fromkeys(node.inputs)):
-            axes = [e for e in state.axes_of(name) or () if size_of(e) != 1]
+            axes = [bare(e) for e in state.axes_of(name) or () if size_of(e) != 1]
             if len(axes) > 1:
                 chosen = [state.space.normal(e) for e in state.selected.get(name, ())]
                 inner = [e for e in axes if e in summed and e not in result]

@@ -27,6 +27,9 @@ from spa_onnx.ops.values import LARGEST, Value, evaluate, is_symbolic
 
 InputShapes = Mapping[str, tuple[int, ...]]
 
+INTERFACE = "its shape is part of the model's interface"
+"""Why inputs and outputs stay as they are."""
+
 QUANTISED = ("int8", "uint8")
 """Integers that count as weights: shapes and positions have more bits."""
 
@@ -48,6 +51,7 @@ class Propagation:
         couplings: what each node said, in node order; None where its axes were fixed.
         sources: for every entry of a known value the axes whose lengths it was computed from.
         generated: constant tensors that the graph itself fills; old exporters make weights so.
+        refusals: labels of nodes whose axes could not be followed -> why.
         unknown_ops: operators without a rule -> labels of their nodes.
         shuffles: channel shuffles that were met.
         permuted: every node of a shuffle that was followed lane by lane.
@@ -64,6 +68,7 @@ class Propagation:
     selected: dict[str, Axes] = field(default_factory=dict)
     couplings: list[Coupling | None] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
     unknown_ops: dict[str, list[str]] = field(default_factory=dict)
     shuffles: list[Shuffle] = field(default_factory=list)
     permuted: dict[Node, Shuffle] = field(default_factory=dict)
@@ -197,6 +202,7 @@ def propagate(
     """
     state = Propagation(graph, rigid=rigid)
     for entry in graph.inputs:
+        state.space.where = f"graph input '{entry.name}'"
         state.axes[entry.name] = _input_axes(state.space, entry, input_shapes.get(entry.name))
     for node in graph.nodes:
         state.space.where = node.label
@@ -212,7 +218,7 @@ def propagate(
             state.couplings.append(_visit(state, node))
     for name in graph.outputs:
         state.space.where = f"graph output '{name}'"
-        state.space.fix_all(state.axes_of(name) or (), "its shape is part of the model's interface")
+        state.space.fix_all(state.axes_of(name) or (), INTERFACE)
         state.fix_sources(name, "its length is an output")
     fix_numbers(state, graph.outputs)
     return state
@@ -221,11 +227,10 @@ def propagate(
 def _input_axes(
     space: Space, entry: onnx.ValueInfoProto, given: tuple[int, ...] | None
 ) -> Axes | None:
-    if given is not None:
-        return tuple(map(space.fixed, given))
-    if not tensor_type(entry.type).HasField("shape"):
+    if given is None and not tensor_type(entry.type).HasField("shape"):
         return None
-    return tuple(map(space.fixed, declared_shape(entry)))
+    shape = declared_shape(entry) if given is None else given
+    return tuple(space.fixed(n, INTERFACE) for n in shape)
 
 
 def _visit(state: Propagation, node: Node) -> Coupling | None:
@@ -242,7 +247,7 @@ def _visit(state: Propagation, node: Node) -> Coupling | None:
     for k, name in enumerate(node.outputs):
         if name:
             known = k < len(outputs)
-            state.axes[name] = outputs[k] if known else _inferred_axes(state, name)
+            state.axes[name] = outputs[k] if known else _inferred_axes(state, node, name)
     if node.op == "ConstantOfShape":
         state.generated.append(node.outputs[0])
     if isinstance(node, BodyEntry):
@@ -280,7 +285,9 @@ def _evaluate(state: Propagation, node: Node) -> bool:
         return False
     name = node.outputs[0]
     state.values[name] = value
-    state.axes[name] = tuple(map(state.space.fixed, value.shape))
+    state.axes[name] = tuple(
+        state.space.fixed(n, "computed from lengths and constants") for n in value.shape
+    )
     if shape is not None:
         start, end = node.integer("start", 0), node.attributes.get("end")
         measured = (state.axes_of(node.inputs[0]) or ())[start:end]
@@ -339,11 +346,13 @@ def _couple(state: Propagation, node: Node, rule: OpRule | None) -> Coupling | N
 
 
 def _refuse(state: Propagation, node: Node, why: str) -> None:
+    state.refusals[node.label] = why
     for name in filter(None, node.inputs):
         state.space.fix_all(state.axes_of(name) or (), why)
         state.fix_sources(name, why)
 
 
-def _inferred_axes(state: Propagation, name: str) -> Axes | None:
+def _inferred_axes(state: Propagation, node: Node, name: str) -> Axes | None:
     shape = infer(state.graph.model).shapes.get(name)
-    return None if shape is None else tuple(map(state.space.fixed, shape))
+    why = state.refusals.get(node.label, "its axes cannot be followed")
+    return None if shape is None else tuple(state.space.fixed(n, why) for n in shape)

@@ -188,16 +188,16 @@ def couple_standard_attention(operands: Operands) -> Coupling:
 
 def couple_group_query(operands: Operands) -> Coupling:
     """Fix queries, keys and values: caches, which are inputs and outputs, hold their widths."""
-    query = operands.axes(0)
+    query, why = operands.axes(0), "widths of a cache of keys and values"
     for position in range(operands.count):
         if operands.has(position):
-            operands.space.fix_all(operands.axes(position), "widths of a cache of keys and values")
+            operands.space.fix_all(operands.axes(position), why)
     if not operands.has(1):
         raise RefusalError("packed queries, keys and values")
+    steps = operands.space.fixed(symbol("cache"), "steps of a cache")
     cache = [operands.axes(k) if operands.has(k) else None for k in (3, 4)]
     present: list[Axes | None] = [
-        None if axes is None else (*axes[:2], operands.space.fixed(symbol("cache")), axes[3])
-        for axes in cache
+        None if axes is None else (*axes[:2], steps, axes[3]) for axes in cache
     ]
     y = tuple(map(operands.space.normal, query))
     outputs = (y, *present, None)[: len(operands.node.outputs)]

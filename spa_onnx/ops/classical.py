@@ -11,6 +11,7 @@ from spa_onnx.algebra.size import Size
 from spa_onnx.ops.rule import Coupling, Operands, OpRule, replaced
 
 DOMAIN = "ai.onnx.ml::"
+IN_ATTRIBUTE = "coefficients in an attribute"
 
 
 def couple_features(operands: Operands) -> Coupling:
@@ -25,7 +26,9 @@ def couple_extract(operands: Operands) -> Coupling:
     x, chosen = operands.axes(0), operands.axes(1)
     operands.space.fix_all((*x[-1:], *chosen), "features chosen by position")
     count = size_of(operands.space.product(list(chosen)))
-    return Coupling((replaced(x, {len(x) - 1: operands.space.fixed(count)}),))
+    return Coupling(
+        (replaced(x, {len(x) - 1: operands.space.fixed(count, "features chosen by position")}),)
+    )
 
 
 def couple_vectorize(operands: Operands) -> Coupling:
@@ -34,25 +37,32 @@ def couple_vectorize(operands: Operands) -> Coupling:
     for axes in given:
         operands.space.fix_all(axes, "features laid end to end")
     total: Size = sum((size_of(axes[-1]) for axes in given), 0)
-    return Coupling(((operands.space.normal(given[0][0]), operands.space.fixed(total)),))
+    return Coupling(
+        (
+            (
+                operands.space.normal(given[0][0]),
+                operands.space.fixed(total, "features laid end to end"),
+            ),
+        )
+    )
 
 
 def couple_regressor(operands: Operands) -> Coupling:
     """Fix the features: their coefficients are in an attribute."""
     x = operands.axes(0)
-    operands.space.fix_all(x, "coefficients in an attribute")
-    targets = operands.space.fixed(operands.node.integer("targets", 1))
+    operands.space.fix_all(x, IN_ATTRIBUTE)
+    targets = operands.space.fixed(operands.node.integer("targets", 1), IN_ATTRIBUTE)
     return Coupling(((operands.space.normal(x[0]), targets),))
 
 
 def couple_classifier(operands: Operands) -> Coupling:
     """Fix the features; two classes may share one row of coefficients."""
     x = operands.axes(0)
-    operands.space.fix_all(x, "coefficients in an attribute")
+    operands.space.fix_all(x, IN_ATTRIBUTE)
     attributes = operands.node.attributes
     labels = attributes.get("classlabels_ints") or attributes.get("classlabels_strings") or ()
     rows = (operands.space.normal(x[0]),)
-    return Coupling((rows, (*rows, operands.space.fixed(len(labels)))))
+    return Coupling((rows, (*rows, operands.space.fixed(len(labels), IN_ATTRIBUTE))))
 
 
 RULES = (

@@ -69,12 +69,13 @@ def _spatial(operands: Operands, x: Axes, window: Window | None, lengths: list[S
     space, result = operands.space, []
     for e in operands.axes(1)[2:]:
         space.fix(e, "kernel positions")
+    why = "positions under a sliding window"
     for k, (e, length) in enumerate(zip(x[2:], lengths, strict=True)):
         if window is not None and window.is_pointwise(k):
             result.append(e)
             continue
-        space.fix(e, "positions under a sliding window")
-        result.append(space.fixed(length))
+        space.fix(e, why)
+        result.append(space.fixed(length, why))
     return result
 
 
@@ -118,7 +119,7 @@ def couple_col2im(operands: Operands) -> Coupling:
         raise RefusalError(f"{size_of(x[1])} rows in blocks of {block}")
     channels, inside = factor(space, x[1], [size_of(x[1]) // block, block])
     space.fix_all((inside, x[2]), "positions of blocks")
-    image = map(space.fixed, operands.sizes(1))
+    image = (space.fixed(n, "positions of an image") for n in operands.sizes(1))
     return Coupling(((space.normal(x[0]), space.normal(channels), *image),))
 
 

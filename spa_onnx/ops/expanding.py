@@ -85,7 +85,9 @@ def couple_one_hot(operands: Operands) -> Coupling:
     normal = tuple(map(operands.space.normal, indices))
     counted = operands.numbers(0)
     if counted is None or size_of(counted) != depth:
-        return Coupling(((*normal[:axis], operands.space.fixed(depth), *normal[axis:]),))
+        return Coupling(
+            ((*normal[:axis], operands.space.fixed(depth, "class numbers"), *normal[axis:]),)
+        )
     lanes = operands.space.normal(counted)
 
     def resize(kept: Lanes) -> Resized:
@@ -99,16 +101,19 @@ def couple_one_hot(operands: Operands) -> Coupling:
 def couple_range(operands: Operands) -> Coupling:
     """Count from start to limit: a dynamic limit gives a dynamic length."""
     unknown = symbol(f"length of {operands.node.outputs[0]}")
-    fixed = operands.space.fixed
+
+    def counted(length: Size) -> Coupling:
+        return Coupling(((operands.space.fixed(length, "numbers up to a limit"),),))
+
     known = [operands.constant(k) for k in range(3)]
     if all(value is not None for value in known):
         start, limit, step = (float(value.reshape(-1)[0]) for value in known if value is not None)
-        return Coupling(((fixed(max(0, ceil((limit - start) / step)) if step else 0),),))
+        return counted(max(0, ceil((limit - start) / step)) if step else 0)
     try:
         first, last, by = (operands.sizes(k)[0] for k in range(3))
     except RefusalError:
-        return Coupling(((fixed(unknown),),))
-    return Coupling(((fixed(last - first if by == 1 else unknown),),))
+        return counted(unknown)
+    return counted(last - first if by == 1 else unknown)
 
 
 RULES = (

@@ -86,7 +86,7 @@ def couple_causal_conv(operands: Operands) -> Coupling:
         space.fix_all((past[0], past[2]), "steps of a filter")
     y = tuple(map(space.normal, x))
     steps = (size_of(w[2]) - 1) * node.integer("dilation", 1)
-    outputs = (y, (*y[:2], space.fixed(steps)))
+    outputs = (y, (*y[:2], space.fixed(steps, "steps of a filter")))
     return Coupling(outputs[: len(node.outputs)], work=((*y, w[2]),))
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import ONE, Axes, Expr, IntArray, is_fixed, size_of
 from spa_onnx.algebra.select import Positions, select
-from spa_onnx.algebra.size import Size
 from spa_onnx.algebra.space import NoRefinementError
 from spa_onnx.algebra.unify import equate, factor
 from spa_onnx.ops.broadcast import broadcast
@@ -43,12 +42,17 @@ def couple_gather(operands: Operands) -> Coupling:
     chosen = np.where(chosen < 0, chosen + lanes, chosen)
     around = (x[:axis], x[axis + 1 :])
     if is_fixed(operands.space.normal(x[axis])) or chosen.size == 0:
-        return _around(operands, around, tuple(map(operands.space.fixed, chosen.shape)))
+        return _around(operands, around, _alike(operands, x[axis], chosen))
     try:
         return _couple_constant(operands, x[axis], around, chosen)
     except NoRefinementError as failure:
         operands.space.fix(x[axis], f"irregular selection ({failure})")
-        return _around(operands, around, tuple(map(operands.space.fixed, chosen.shape)))
+        return _around(operands, around, _alike(operands, x[axis], chosen))
+
+
+def _alike(operands: Operands, e: Expr, chosen: IntArray) -> Axes:
+    """Return the axes of a selection from a fixed axis."""
+    return tuple(operands.space.alike(e, n) for n in chosen.shape)
 
 
 def _around(operands: Operands, around: tuple[Axes, Axes], middle: Axes) -> Coupling:
@@ -244,7 +248,7 @@ def _couple_scattered_lanes(operands: Operands, chosen: IntArray) -> Coupling:
         part, positions = _select_once(operands, x[0], chosen % max(1, lanes))
     except NoRefinementError as failure:
         space.fix_all((x[0], updates[0]), f"irregular selection ({failure})")
-        part, positions = space.fixed(chosen.size), lambda _: chosen
+        part, positions = space.alike(x[0], chosen.size), lambda _: chosen
     equate(space, part, updates[0], "scattered lanes")
     trailing = broadcast(space, [x[1:], updates[1:]], "scattered rows")
 
@@ -279,8 +283,8 @@ def couple_grid_sample(operands: Operands) -> Coupling:
     """Sample positions; channels pass."""
     x, grid = operands.axes(0), operands.axes(1)
     operands.space.fix_all((x[0], *x[2:], *grid), "sampled at run time")
-    spatial: list[Size] = [size_of(e) for e in grid[1:-1]]
-    return Coupling(((operands.space.normal(x[0]), x[1], *map(operands.space.fixed, spatial)),))
+    batch, *positions = map(operands.space.normal, (x[0], *grid[1:-1]))
+    return Coupling(((batch, x[1], *positions),))
 
 
 def couple_roi_align(operands: Operands) -> Coupling:
@@ -289,9 +293,11 @@ def couple_roi_align(operands: Operands) -> Coupling:
     for k in (1, 2):
         operands.space.fix_all(operands.axes(k), "regions")
     operands.space.fix_all((x[0], *x[2:]), "sampled at run time")
-    height, width = (operands.node.integer(f"output_{side}", 1) for side in ("height", "width"))
-    fixed = operands.space.fixed
-    return Coupling(((fixed(size_of(regions[0])), x[1], fixed(height), fixed(width)),))
+    height, width = (
+        operands.space.fixed(operands.node.integer(f"output_{side}", 1), "sampled at run time")
+        for side in ("height", "width")
+    )
+    return Coupling(((operands.space.normal(regions[0]), x[1], height, width),))
 
 
 RULES = (

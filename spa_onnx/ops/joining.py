@@ -30,7 +30,8 @@ def couple_concat(operands: Operands) -> Coupling:
     axis = axis_of(operands, 0, 0)
     others = broadcast(operands.space, [replaced(a, {axis: ((),)}) for a in given], "concatenation")
     joined = operands.space.concat([a[axis] for a in given if size_of(a[axis]) != 0])
-    return Coupling((replaced(others, {axis: joined}),))
+    lanes = operands.space.caused(joined, "single lanes laid end to end")
+    return Coupling((replaced(others, {axis: lanes}),))
 
 
 def couple_split(operands: Operands) -> Coupling:
@@ -46,7 +47,7 @@ def couple_split(operands: Operands) -> Coupling:
         parts.append(rest)
     except NoRefinementError as failure:
         operands.space.fix(x[axis], f"cannot be split ({failure})")
-        parts = [operands.space.fixed(n) for n in lengths]
+        parts = [operands.space.alike(x[axis], n) for n in lengths]
 
     def resize(kept: Lanes) -> Resized:
         new = [kept.length(part) for part in parts]

@@ -120,9 +120,10 @@ def couple_matmul_n_bits(operands: Operands) -> Coupling:
         axes = operands.axes(position)
         packed = size_of(space.product(list(axes))) != size_of(flat)
         if packed:
-            space.fix(weight[1], "zero points of two blocks share a byte")
+            why = "zero points of two blocks share a byte"
+            space.fix(weight[1], why)
             columns = size_of(space.product(list(axes))) // size_of(rows)
-            packed_row = [rows, space.fixed(columns)]
+            packed_row = [rows, space.fixed(columns, why)]
             equate(space, space.product(list(axes)), space.product(packed_row), "zero points")
         else:
             equate(space, space.product(list(axes)), flat, "scales of blocks")

@@ -50,7 +50,7 @@ def couple_recurrent(operands: Operands, gates: int) -> Coupling:
     direction, batch = space.normal(w[0]), space.normal(x[1])
     state: Axes = (direction, batch, hidden)
     outputs: tuple[Axes, ...] = ((space.normal(x[0]), direction, batch, hidden), state, state)
-    gate_rows = space.fixed(gates)
+    gate_rows = space.count(gates)
     return Coupling(
         outputs=outputs[: len(operands.node.outputs)],
         mixed=(Mixed(0, (2,)), Mixed(2, (2,))),
@@ -67,7 +67,7 @@ def _equate_parameters(operands: Operands, gates: int) -> None:
     for position, count in stacked.items():
         if operands.has(position):
             space.fix(operands.axes(position)[0], "directions")
-            rows = space.product([space.fixed(count), hidden])
+            rows = space.product([space.count(count), hidden])
             equate(space, operands.axes(position)[1], rows, "gates of a recurrence")
     for position in (5, 6):
         if operands.has(position):

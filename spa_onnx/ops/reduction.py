@@ -80,9 +80,10 @@ def couple_arg(operands: Operands) -> Coupling:
 def couple_non_zero(operands: Operands) -> Coupling:
     """Fix all axes: the positions are the result, and how many there are only run time knows."""
     x = operands.axes(0)
-    operands.space.fix_all(x, "its positions are the result")
-    found = operands.space.fixed(symbol(f"found by {operands.node.label}"))
-    return Coupling(((operands.space.fixed(len(x)), found),))
+    why = "its positions are the result"
+    operands.space.fix_all(x, why)
+    found = operands.space.fixed(symbol(f"found by {operands.node.label}"), why)
+    return Coupling(((operands.space.fixed(len(x), why), found),))
 
 
 def couple_top_k(operands: Operands) -> Coupling:
@@ -94,7 +95,7 @@ def couple_top_k(operands: Operands) -> Coupling:
     count = operands.sizes(1)[0] if operands.has(1) else operands.node.integer("k", 1)
     if not isinstance(count, int):
         operands.space.fix(x[axis], "sorted, as many are chosen as only run time knows")
-    y: Axes = replaced(x, {axis: operands.space.fixed(count)})
+    y: Axes = replaced(x, {axis: operands.space.fixed(count, "the best so many are chosen")})
     largest = operands.node.integer("largest", 1)
     neutral = Neutral.LOWEST if largest else Neutral.HIGHEST
     return Coupling(
@@ -131,7 +132,7 @@ def couple_compress(operands: Operands) -> Coupling:
     """Fix the axis of which run time chooses lanes, or all where the tensor is flattened."""
     x, space = operands.axes(0), operands.space
     space.fix_all(operands.axes(1), "lanes chosen at run time")
-    count = space.fixed(symbol(f"chosen by {operands.node.label}"))
+    count = space.fixed(symbol(f"chosen by {operands.node.label}"), "lanes chosen at run time")
     if "axis" not in operands.node.attributes:
         space.fix_all(x, "elements chosen at run time")
         return Coupling(((count,),))

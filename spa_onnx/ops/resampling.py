@@ -35,7 +35,7 @@ def couple_resize(operands: Operands) -> Coupling:
         interpolated = scales is not None and len(scales) == len(named) and scales[k] != 1
         if interpolated or length != size_of(x[axis]):
             operands.space.fix(x[axis], "resized")
-            y[axis] = operands.space.fixed(length)
+            y[axis] = operands.space.fixed(length, "resized")
 
     def resize(kept: Lanes) -> Resized:
         return Resized(inputs={3: [kept.length(y[axis]) for axis in named]})
@@ -86,7 +86,8 @@ def couple_depth_to_space(operands: Operands) -> Coupling:
     else:
         depth, pixels = factor(operands.space, x[1], [rest, block * block])
     operands.space.fix_all((pixels, *x[2:]), "channels become positions")
-    spatial = [operands.space.fixed(size_of(e) * block) for e in x[2:]]
+    fixed = operands.space.fixed
+    spatial = [fixed(size_of(e) * block, "channels become positions") for e in x[2:]]
     return Coupling(((x[0], operands.space.normal(depth), *spatial),))
 
 
@@ -94,8 +95,8 @@ def couple_space_to_depth(operands: Operands) -> Coupling:
     """Move positions to the channels: ``C' = b*b*C``."""
     x, block = operands.axes(0), operands.node.integer("blocksize", 1)
     operands.space.fix_all(x[2:], "positions become channels")
-    depth = operands.space.product([operands.space.fixed(block * block), x[1]])
-    spatial = {k: operands.space.fixed(size_of(e) // block) for k, e in enumerate(x) if k > 1}
+    depth = operands.space.product([operands.space.count(block * block), x[1]])
+    spatial = {k: operands.space.alike(e, size_of(e) // block) for k, e in enumerate(x) if k > 1}
     return Coupling((replaced(x, {1: depth, **spatial}),))
 
 

@@ -88,7 +88,7 @@ def regroup(space: Space, x: Axes, shape: Sequence[Size]) -> Axes:
     """Return the axes of ``x`` written in another shape of as many elements."""
     if any(n == 0 for n in shape):
         space.fix_all(x, "an empty tensor")
-        return tuple(map(space.fixed, shape))
+        return tuple(space.fixed(n, "an empty tensor") for n in shape)
     sources = [e for e in x if size_of(e) != 1]
     targets = [k for k, n in enumerate(shape) if n != 1]
     result: list[Expr] = [ONE] * len(shape)

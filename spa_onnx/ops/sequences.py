@@ -10,7 +10,7 @@ OptionalHasElement-18.
 
 from __future__ import annotations
 
-from spa_onnx.algebra.expression import Expr, size_of
+from spa_onnx.algebra.expression import ONE, Expr, size_of
 from spa_onnx.algebra.size import symbol
 from spa_onnx.algebra.unify import equate
 from spa_onnx.ops.rule import Coupling, Operands, OpRule, RefusalError, axis_of, replaced
@@ -29,8 +29,9 @@ def _common(operands: Operands, axes: list[Expr], k: int) -> Expr:
     """Return one axis of every element: equal ones stay free, others have a run-time length."""
     space = operands.space
     if len({size_of(e) for e in axes}) > 1:
-        space.fix_all(axes, "elements of different length")
-        return space.fixed(symbol(f"axis {k} of {operands.node.label}"))
+        why = "elements of different length"
+        space.fix_all(axes, why)
+        return space.fixed(symbol(f"axis {k} of {operands.node.label}"), why)
     for other in axes[1:]:
         equate(space, axes[0], other, "elements of a sequence")
     return space.normal(axes[0])
@@ -65,12 +66,12 @@ def couple_split_to_sequence(operands: Operands) -> Coupling:
     if not operands.has(1):
         if not operands.node.integer("keepdims", 1):
             return Coupling(((*others[:axis], *others[axis + 1 :]),))
-        return Coupling((replaced(others, {axis: space.fixed(1)}),))
+        return Coupling((replaced(others, {axis: ONE}),))
     split = operands.constant(1)
     lengths = set() if split is None else {int(n) for n in split.flat}
     equal = len(lengths) == 1 and (split is None or split.ndim == 1 or total % min(lengths) == 0)
     length = min(lengths) if equal else symbol(f"part of {operands.node.label}")
-    return Coupling((replaced(others, {axis: space.fixed(length)}),))
+    return Coupling((replaced(others, {axis: space.fixed(length, "split into a sequence")}),))
 
 
 def couple_join(operands: Operands) -> Coupling:
@@ -85,10 +86,11 @@ def couple_join(operands: Operands) -> Coupling:
     space = operands.space
     known = operands.inferred(0)
     count = symbol(f"elements of {operands.node.label}")
-    joined = space.fixed(known[axis] if known and len(known) == rank else count)
+    why = "elements are joined along it"
+    joined = space.fixed(known[axis] if known and len(known) == rank else count, why)
     if new:
         return Coupling(((*elements[:axis], joined, *elements[axis:]),))
-    space.fix(elements[axis], "elements are joined along it")
+    space.fix(elements[axis], why)
     return Coupling((replaced(tuple(map(space.normal, elements)), {axis: joined}),))
 
 

@@ -107,11 +107,11 @@ def _integers(operands: Operands, position: int) -> list[int] | None:
 def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: int) -> Span:
     space, size = operands.space, size_of(e)
     if step == 0:  # bounds unknown, `end` is the inferred length
-        return Span(axis, start, end, 0, e, space.fixed(end))
+        return Span(axis, start, end, 0, e, space.alike(e, end))
     first, length = _clamped(size, start, end, step)
     if length is None:
         space.fix(e, "sliced at positions that only run time knows")
-        new = space.fixed(_unknown_length(operands, axis, size, start, end, step))
+        new = space.alike(e, _unknown_length(operands, axis, size, start, end, step))
         return Span(axis, start, end, step, e, new)
     if step == 1:
         try:
@@ -119,7 +119,7 @@ def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: 
             inside, _ = cut(space, rest, length)
         except NoRefinementError as failure:
             space.fix(e, f"cannot be cut ({failure})")
-            return Span(axis, start, end, step, e, space.fixed(length))
+            return Span(axis, start, end, step, e, space.alike(e, length))
         return Span(axis, start, end, step, e, inside, before, inside)
     if step == -1 and length == size and isinstance(size, int):
         return Span(axis, start, end, step, e, space.permuted(e, np.arange(size)[::-1]))
@@ -133,7 +133,7 @@ def _span(operands: Operands, e: Expr, axis: int, start: Size, end: Size, step: 
         space.fix(chosen, "one of a few lanes is chosen")
         return Span(axis, start, end, step, e, whole, first=first)
     space.fix(e, f"sliced in steps of {step}")
-    return Span(axis, start, end, step, e, space.fixed(length))
+    return Span(axis, start, end, step, e, space.alike(e, length))
 
 
 def _clamped(size: Size, start: Size, end: Size, step: int) -> tuple[Size, Size | None]:
@@ -202,7 +202,8 @@ def couple_pad(operands: Operands) -> Coupling:
         negative = any(isinstance(n, int) and n < 0 for n in (low, high))
         if negative or not constant or is_fixed(space.normal(e)):
             space.fix(e, "padded by reflection or negatively")
-            result.append(space.fixed(padded))
+            of_one = size_of(e) == 1  # such an axis is fixed, but for no reason
+            result.append(space.fixed(padded, "padded") if of_one else space.alike(e, padded))
             continue
         name = f"padding of {operands.node.label}"
         ends = (space.dim(low, name), space.dim(high, name))

@@ -24,7 +24,7 @@ def couple_dft(operands: Operands) -> Coupling:
     if shape is None:
         raise RefusalError("a transform of unknown length")
     operands.space.fix_all((x[axis], x[-1]), "frequencies")
-    changes = {k: operands.space.fixed(shape[k]) for k in (axis, len(x) - 1)}
+    changes = {k: operands.space.fixed(shape[k], "frequencies") for k in (axis, len(x) - 1)}
     return Coupling((replaced(x, changes),))
 
 

@@ -117,7 +117,7 @@ def _print_group(console: Console, group: CauseGroup) -> None:
     for tensor, fixed in tensors.items():
         lengths = ", ".join(f"{f.axis}:{f.length}" for f in fixed)
         line = f"{short(fixed[0].parameters):>8}  {tensor:<{width}}  axis {lengths}"
-        nodes = _nodes(fixed) if len(group.nodes) > 1 else ""
+        nodes = _nodes(fixed, roots=len(group.nodes) > 1)
         if len(line) + 2 + len(nodes) > console.width:
             line += "\n" + " " * 9
         _line(console, f"{line}  {nodes}".rstrip())
@@ -138,6 +138,10 @@ def _by_tensor(group: CauseGroup) -> dict[str, list[Refusal]]:
     return found
 
 
-def _nodes(fixed: Sequence[Refusal]) -> str:
-    nodes = dict.fromkeys(cause(reason).node for f in fixed for reason in f.reasons)
-    return some(list(nodes), SHOWN_NODES)
+def _nodes(fixed: Sequence[Refusal], *, roots: bool) -> str:
+    """Return who fixed the axes of a tensor, with ``roots``, and where they met what was fixed."""
+    causes = [cause(reason) for f in fixed for reason in f.reasons]
+    nodes = list(dict.fromkeys(c.node for c in causes)) if roots else []
+    met = list(dict.fromkeys(c.met for c in causes if c.met))
+    at = f"at {some(met, SHOWN_NODES)}" if met else ""
+    return ", ".join(filter(None, (some(nodes, SHOWN_NODES), at)))

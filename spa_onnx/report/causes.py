@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from spa_onnx.algebra.reason import MET
 from spa_onnx.report.report import Refusal
 
 UNAVOIDABLE = frozenset({"kernel positions"})
@@ -19,11 +20,13 @@ class Cause:
         operator: operator type, or ``graph output`` and the like.
         node: the whole label, ``Gemm '/head/Gemm'``.
         text: what the operator needs of the axis.
+        met: where the axis met the one that was fixed so, ``MatMul '/qk': contraction``.
     """
 
     operator: str
     node: str
     text: str
+    met: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class CauseGroup:
 
     Attributes:
         kinds: operator and text of each reason.
-        nodes: labels of the nodes that asked for it.
+        nodes: labels of the nodes that were the first to ask for it.
         axes: the fixed axes, heaviest first.
         parameters: elements of the tensors they belong to, each counted once.
     """
@@ -49,12 +52,18 @@ class CauseGroup:
 
 
 def cause(reason: str) -> Cause:
-    """Split a reason as :class:`~spa_onnx.algebra.space.Reason` writes it, ``Op 'node': text``."""
+    """Split a reason as :class:`~spa_onnx.algebra.reason.Reason` writes it, ``Op 'node': text``."""
+    met, found, root = reason.partition(f": {MET} by ")
+    return _split(root, met) if found else _split(reason, "")
+
+
+def _split(reason: str, met: str) -> Cause:
     quoted, found, text = reason.partition("': ")
     node = quoted + "'" if found else ""
     if not found:
         node, _, text = reason.partition(": ")
-    return Cause(node.partition(" '")[0] if found else node.partition(" ")[0], node, text)
+    operator = node.partition(" '")[0] if found else node.partition(" ")[0]
+    return Cause(operator, node, text, met)
 
 
 def group_causes(refusals: Sequence[Refusal]) -> list[CauseGroup]:

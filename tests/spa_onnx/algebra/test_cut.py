@@ -137,7 +137,7 @@ def test_a_dynamic_axis_is_cut_and_factored_by_symbols() -> None:
     space, n = Space(), symbol("n")
     c = space.dim(4, "c")
     rows = space.product([space.fixed(n), c])
-    assert split(space, rows, n, 4) == (space.fixed(n), c)
+    assert split(space, rows, n, 4) == (space.count(n), c)
     left, right = cut(space, space.concat([space.fixed(n), c]), n)
     assert (left, right) == (space.fixed(n), c)
 
@@ -151,8 +151,8 @@ def test_a_cut_at_an_unknown_place_has_no_refinement() -> None:
 def test_the_ends_cut_nothing() -> None:
     space = Space()
     x = space.dim(4, "x")
-    assert cut(space, x, 0) == (space.fixed(0), x)
-    assert cut(space, x, 4) == (x, space.fixed(0))
+    assert cut(space, x, 0) == (space.count(0), x)
+    assert cut(space, x, 4) == (x, space.count(0))
     assert split(space, x, 1, 4) == (ONE, x)
     assert split(space, x, 4, 1) == (x, ONE)
     assert space.normal(x) == x

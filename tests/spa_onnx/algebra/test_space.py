@@ -16,8 +16,9 @@ from spa_onnx.algebra.expression import (
     is_fixed,
     size_of,
 )
+from spa_onnx.algebra.reason import Reason
 from spa_onnx.algebra.size import symbol
-from spa_onnx.algebra.space import Reason, Space
+from spa_onnx.algebra.space import Space
 from tests.spa_onnx.algebra.drawing import lanes_of, spaces_with_expressions
 from tests.spa_onnx.algebra.enumeration import positions
 
@@ -84,7 +85,7 @@ def test_fixed_axes_have_no_identity() -> None:
     assert space.concat([space.fixed(3), space.fixed(4)]) == space.fixed(7)
     assert space.product([space.fixed(3), space.fixed(4)]) == space.fixed(12)
     assert space.fixed(1) == ONE
-    assert space.concat([ONE] * 5) == space.fixed(5)
+    assert space.concat([ONE] * 5) == space.count(5)
 
 
 def test_equal_neighbours_merge_to_a_multiple() -> None:
@@ -222,7 +223,7 @@ def test_a_chain_as_long_as_a_deep_network_is_read_and_explained() -> None:
         space.bind(dim, following)
     assert space.normal(chain[0]) == chain[-1]
     space.fix(chain[0], "why")
-    assert space.normal(chain[7]) == space.fixed(6)
+    assert space.bare(chain[7]) == space.count(6)
     assert [str(reason) for reason in space.reasons(chain[0])] == ["last: why"]
 
 

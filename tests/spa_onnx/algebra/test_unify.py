@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from spa_onnx.algebra.expression import Dim, Expr, is_fixed, size_of
 from spa_onnx.algebra.space import NoRefinementError, Space
-from spa_onnx.algebra.unify import equate, unify
+from spa_onnx.algebra.unify import equate, split, unify
 from tests.spa_onnx.algebra.drawing import lanes_of, spaces_with_expressions
 from tests.spa_onnx.algebra.enumeration import up_to_orbits
 
@@ -135,9 +135,35 @@ def test_axes_without_common_refinement_are_fixed_with_both_operators_facts() ->
 def test_a_fixed_axis_fixes_what_it_meets() -> None:
     space = Space()
     x = space.dim(6, "x")
+    space.where = "graph input 'y'"
+    y = space.fixed(6, "part of the interface")
     space.where = "MatMul 'm'"
-    equate(space, x, space.fixed(6), "contraction")
+    equate(space, x, y, "contraction")
     assert is_fixed(space.normal(x))
     assert [str(r) for r in space.reasons(x)] == [
-        "MatMul 'm': contraction: the other side is fixed"
+        "MatMul 'm': contraction: the other side is fixed by graph input 'y': part of the interface"
+    ]
+
+
+def test_what_an_operator_fixes_itself_met_nothing_else() -> None:
+    space = Space()
+    x, y = space.dim(6, "x"), space.dim(6, "y")
+    space.where = "Conv 'c'"
+    space.fix(x, "positions")
+    equate(space, x, y, "offsets")
+    assert [str(r) for r in space.reasons(y)] == ["Conv 'c': positions"]
+
+
+def test_the_fixed_part_of_a_product_is_no_cause_by_itself() -> None:
+    space = Space()
+    space.where = "Reshape 'r'"
+    rows, columns = split(
+        space, space.product([space.fixed(3, "a batch"), space.dim(4, "x")]), 3, 4
+    )
+    z = space.dim(3, "z")
+    space.where = "Add 'a'"
+    equate(space, rows, z, "element by element")
+    assert not is_fixed(columns)
+    assert [str(r) for r in space.reasons(z)] == [
+        "Add 'a': element by element: the other side is a fixed part of an axis"
     ]

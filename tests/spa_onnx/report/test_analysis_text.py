@@ -13,6 +13,7 @@ from spa_onnx.report.analysis_text import print_analysis
 from spa_onnx.report.report import Refusal, Sizes
 
 NAME = "encoder.layers.11.attention.self.value.projection.weight"
+INPUT = "graph input 'x': its shape is part of the model's interface"
 REPORT = AnalysisReport(
     "model.onnx",
     Sizes(1000, 2000, 4000),
@@ -31,6 +32,8 @@ REPORT = AnalysisReport(
     (
         Refusal(NAME, 1, 768, 500, ("Conv '/one': kernel positions",)),
         Refusal(NAME, 2, 768, 500, (f"Conv '/{NAME}': kernel positions",)),
+        Refusal("v", 0, 8, 20, (f"MatMul 'm': contraction: the other side is fixed by {INPUT}",)),
+        Refusal("u", 0, 8, 16, (f"Add 'a': bias: the other side is fixed by {INPUT}",)),
     ),
     {"Strange": 1},
     {},
@@ -67,3 +70,15 @@ def test_what_another_granularity_could_cut_is_told_by_kind() -> None:
 
 def test_operators_without_a_rule_are_told() -> None:
     assert "no rule for Strange (1 node): pruning stops there" in printed(80)
+
+
+def test_what_fixed_an_axis_heads_the_group_and_where_it_was_met_stands_beside_the_weight() -> None:
+    lines = printed(120)
+    at = lines.index(
+        "graph input: its shape is part of the model's interface (2 weight axes, 36 parameters)"
+    )
+    assert lines[at + 1 : at + 4] == [
+        "  by graph input 'x'",
+        "      20  v  axis 0:8  at MatMul 'm': contraction",
+        "      16  u  axis 0:8  at Add 'a': bias",
+    ]

@@ -10,6 +10,10 @@ from spa_onnx.report.report import Refusal
         ("Conv '/a/b': kernel positions", Cause("Conv", "Conv '/a/b'", "kernel positions")),
         ("ai.spa::Op 'n: x': no: rule", Cause("ai.spa::Op", "ai.spa::Op 'n: x'", "no: rule")),
         ("graph output 'y': is fixed", Cause("graph output", "graph output 'y'", "is fixed")),
+        (
+            "Add 'a': sum: the other side is fixed by graph input 'x': the interface",
+            Cause("graph input", "graph input 'x'", "the interface", "Add 'a': sum"),
+        ),
         ("dim w:0: excluded", Cause("dim", "dim w:0", "excluded")),
     ],
 )
@@ -29,3 +33,18 @@ def test_equal_reasons_of_different_nodes_are_one_group() -> None:
     assert [(len(g.axes), g.parameters) for g in groups] == [(1, 50), (1, 20), (3, 100)]
     assert groups[-1].nodes == ("Conv 'one'", "Conv 'two'")
     assert [g.unavoidable for g in groups] == [False, False, True]
+
+
+def test_axes_are_grouped_by_what_fixed_them_first_wherever_they_met_it() -> None:
+    root = "graph input 'x': its shape is part of the interface"
+    axes = [
+        Refusal("a", 0, 8, 64, (f"MatMul 'm': contraction: the other side is fixed by {root}",)),
+        Refusal(
+            "b", 0, 8, 32, (f"Add 'a': element by element: the other side is fixed by {root}",)
+        ),
+        Refusal("c", 0, 8, 16, (root,)),
+    ]
+    (group,) = group_causes(axes)
+    assert group.kinds == (("graph input", "its shape is part of the interface"),)
+    assert group.nodes == ("graph input 'x'",)
+    assert group.parameters == 112
