@@ -1,5 +1,6 @@
 """Rows that keep lanes of their own; that results are right is proved by every run of ``half``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -249,6 +250,14 @@ def test_plans_of_such_rows_can_be_applied_again() -> None:
     plan = spa_onnx.Plan.from_json(result.plan.to_json(), "plan")
     again = spa_onnx.apply(model, plan)
     assert again.model.SerializeToString() == result.model.SerializeToString()
+
+
+def test_a_plan_of_rows_that_are_not_those_of_the_model_is_refused() -> None:
+    model = lanes_before_heads()
+    plan = half_result(model).plan
+    cuts = tuple(replace(cut, rows=cut.rows and "other:0#1") for cut in plan.cuts)
+    with pytest.raises(spa_onnx.PlanError, match="cuts rows 'other:0#1' of .* apart, unknown here"):
+        spa_onnx.apply(model, replace(plan, cuts=cuts))
 
 
 # -- permuted lanes --------------------------------------------------------------------------------
