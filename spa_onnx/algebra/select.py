@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spa_onnx.algebra.cut import cut
 from spa_onnx.algebra.expression import Dim, Expr, IntArray, is_fixed, size_of, sole_factor
@@ -25,8 +24,12 @@ class KeptAxis(Protocol):
         """Return the new length."""
         ...
 
-    def mask(self, expr: Expr) -> NDArray[np.bool_]:
-        """Return which lanes stay."""
+    def places(self, expr: Expr) -> IntArray:
+        """Return the old position of every new one."""
+        ...
+
+    def positions(self, expr: Expr) -> IntArray:
+        """Return the new position of every old one, -1 where it is gone."""
         ...
 
 
@@ -55,7 +58,8 @@ def select(space: Space, expr: Expr, indices: IntArray) -> tuple[Expr, Positions
     if len(np.unique(indices)) < len(indices):
         raise NoRefinementError("lanes repeat without a pattern")
     if len(indices) == lanes:
-        return space.permuted(expr, indices), _masked(expr, indices)
+        chosen = space.permuted(expr, indices)
+        return chosen, lambda kept: chosen_again(kept, expr, chosen, indices)
     return _select_some(space, expr, indices, lanes)
 
 
@@ -69,12 +73,12 @@ def _count(size: Size) -> IntArray:
     return np.arange(_number(size))
 
 
-def _masked(expr: Expr, indices: IntArray) -> Positions:
-    def positions(kept: KeptAxis) -> IntArray:
-        mask = kept.mask(expr)
-        return (np.cumsum(mask) - 1)[indices[mask[indices]]]
+def chosen_again(kept: KeptAxis, source: Expr, chosen: Expr, indices: IntArray) -> IntArray:
+    """Return the indices into what stays of ``source`` that give what stays of ``chosen``.
 
-    return positions
+    Both axes say themselves in which order their lanes stand afterwards.
+    """
+    return kept.positions(source)[indices[kept.places(chosen)]]
 
 
 def _select_runs(
@@ -121,4 +125,4 @@ def _select_some(space: Space, expr: Expr, indices: IntArray, lanes: int) -> tup
     order[indices] = np.arange(len(indices))
     order[np.setdiff1d(np.arange(lanes), indices)] = np.arange(len(indices), lanes)
     space.bind(dim, space.permuted(space.concat([chosen, others]), order))
-    return space.normal(chosen), _masked(expr, indices)
+    return space.normal(chosen), lambda kept: chosen_again(kept, expr, chosen, indices)

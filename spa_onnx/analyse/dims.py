@@ -2,8 +2,8 @@
 
 A dim is prunable if it is free, longer than one, *produced* by a weight and *consumed* by a
 contraction. Of the factors of one product only one is chosen, or a ratio would apply twice to the
-same axis. A chosen dim may keep different lanes in every row of a dim to its left where nothing
-ties the rows together.
+same axis. A chosen dim may keep different lanes in every row of another factor where nothing ties
+the rows together.
 """
 
 from __future__ import annotations

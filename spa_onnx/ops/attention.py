@@ -85,6 +85,7 @@ def couple_attention(operands: Operands) -> Coupling:
         resize=resize,
         work=((x[0], x[1], x[2], w[1]),),
         kinds=(("heads", head), *(("head-dims", e) for e in widths)),
+        hidden=((x[0], x[1], head),),
     )
 
 
@@ -126,6 +127,7 @@ def couple_multi_head_attention(operands: Operands) -> Coupling:
         resize=resize,
         work=((*tokens, given[1][1], width, head),),
         kinds=(("heads", head), ("head-dims", width), ("head-dims", v_width)),
+        hidden=((*tokens, head),),
     )
 
 
@@ -183,6 +185,7 @@ def couple_standard_attention(operands: Operands) -> Coupling:
         resize=resize,
         work=((batch, tokens, given[1][2 if split else 1], heads, width),),
         kinds=(("heads", heads), ("head-dims", width), ("head-dims", v_width)),
+        hidden=((batch, tokens, heads),),
     )
 
 

@@ -91,7 +91,8 @@ def couple_group_norm(operands: Operands) -> Coupling:
         return Resized({"num_groups": kept.length(group)})  # type: ignore[dict-item]
 
     mixed = Mixed(0, (1,), Neutral.GROUP_NORM)
-    return Coupling((tuple(map(space.normal, x)),), (mixed,), resize=resize)
+    statistics = (x[0], group)
+    return Coupling((tuple(map(space.normal, x)),), (mixed,), resize=resize, hidden=(statistics,))
 
 
 def couple_lp_norm(operands: Operands) -> Coupling:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from spa_onnx.algebra.expression import Axes, Expr
+from spa_onnx.algebra.expression import Axes, Expr, IntArray
 from spa_onnx.algebra.size import Polynomial, Size
 from spa_onnx.algebra.space import Space
 from spa_onnx.granularity import Kind
@@ -66,8 +66,12 @@ class Lanes(Protocol):
         """Return the new length."""
         ...
 
-    def mask(self, expr: Expr) -> NDArray[np.bool_]:
-        """Return for every old lane whether it stays; equal in all rows of uneven dims."""
+    def places(self, expr: Expr) -> IntArray:
+        """Return the old position of every new one; uneven dims without their rows all stay."""
+        ...
+
+    def positions(self, expr: Expr) -> IntArray:
+        """Return the new position of every old one, -1 where it is gone."""
         ...
 
 
@@ -100,6 +104,8 @@ class Coupling:
         reads: inputs of lane numbers that are looked up along their axis again.
         limits: axes of which so many lanes must stay.
         kinds: what lanes inside a fused operator are, where the graph does not show it.
+        hidden: axes of tensors that exist only inside the operator and have lanes that its inputs
+            and outputs show as factors: statistics of groups, scores of heads.
     """
 
     outputs: tuple[Axes | None, ...]
@@ -112,6 +118,7 @@ class Coupling:
     reads: frozenset[int] = frozenset()
     limits: tuple[tuple[Expr, int], ...] = ()
     kinds: tuple[tuple[Kind, Expr], ...] = ()
+    hidden: tuple[Axes, ...] = ()
 
 
 class Operands(Protocol):

@@ -2,6 +2,10 @@
 
 Work on lanes is numpy on index arrays. A dim may keep different lanes in every row of another dim
 ("uneven rows"); such an axis is sliced row by row.
+
+The new axis is built from what stays of its dims as the old one was from the dims themselves. Of
+``d*h`` with lanes of ``d`` uneven in the rows ``h``, new position ``(j, h)`` holds the ``j``-th
+kept lane of row ``h``: old positions then stand in an order of their own.
 """
 
 from __future__ import annotations
@@ -59,10 +63,31 @@ class _Ragged:
 
 
 @dataclass(frozen=True, slots=True)
+class _Column:
+    """One occurrence of a dim along an axis.
+
+    Attributes:
+        lanes: its lane at every position, -1 where it is absent.
+        steps: how far its next lane lies away; 0 inside a permutation, where no step tells.
+    """
+
+    lanes: IntArray
+    steps: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class _Axis:
-    """One axis resolved: positions that stay, uneven dims, and the lane of each dim by position."""
+    """One axis resolved.
+
+    Attributes:
+        mask: which positions stay; uneven dims without their rows count as staying.
+        places: the old position of every new one, in the order of the new axis.
+        ragged: the uneven dims without their rows.
+        lanes: the lane of each dim by position.
+    """
 
     mask: BoolArray
+    places: IntArray
     ragged: tuple[_Ragged, ...]
     lanes: Mapping[tuple[Dim, int], IntArray]
 
@@ -105,16 +130,23 @@ class KeptLanes:
         """Say whether some axis keeps other lanes in every row of another axis."""
         return any(self._axis(e).ragged for e in axes)
 
-    def mask(self, expr: Expr) -> BoolArray:
-        """Return which positions stay; uneven dims without their rows count as staying."""
-        return self._axis(expr).mask
+    def places(self, expr: Expr) -> IntArray:
+        """Return the old position of every new one; uneven dims without their rows all stay."""
+        return self._axis(expr).places
+
+    def positions(self, expr: Expr) -> IntArray:
+        """Return the new position of every old one, -1 where it is gone."""
+        axis = self._axis(expr)
+        found = np.full(len(axis.mask), -1, np.int64)
+        found[axis.places] = np.arange(len(axis.places))
+        return found
 
     # -- tensors ------------------------------------------------------------------------------
 
     def slice(self, array: Array, axes: Axes) -> Array:
         """Return the lanes of a tensor that stay."""
         resolved = [self._axis(e) if dims_in(self.space.normal(e)) else None for e in axes]
-        places = [np.arange(0) if a is None else np.flatnonzero(a.mask) for a in resolved]
+        places = [np.arange(0) if a is None else a.places for a in resolved]
         for k, place in enumerate(places):
             if resolved[k] is not None and len(place) < array.shape[k]:
                 array = np.take(array, place, axis=k)
@@ -186,22 +218,29 @@ class KeptLanes:
         return self._axes[expr]
 
     def _resolve(self, expr: Expr) -> _Axis:
-        lanes = self.lanes_by_position(expr)
+        columns = self._columns(expr)
         mask = np.ones(self._number(size_of(expr)), bool)
+        order = np.arange(len(mask))
         ragged: list[_Ragged] = []
-        for (dim, occurrence), lane in lanes.items():
-            kept = self.kept.get(dim)
+        for (dim, _), column in columns.items():
+            kept, lane = self.kept.get(dim), column.lanes
             if kept is None:
                 continue
             if kept.rows is None:
                 mask &= (lane < 0) | kept.mask[lane]
                 continue
-            row = lanes.get((kept.rows, occurrence), lanes.get((kept.rows, 0)))
-            if row is not None and bool((row[lane >= 0] >= 0).all()):
-                mask &= (lane < 0) | kept.mask[np.maximum(row, 0), np.maximum(lane, 0)]
+            rows = columns.get((kept.rows, 0))
+            if rows is not None and bool((rows.lanes[lane >= 0] >= 0).all()):
+                row, lane = np.maximum(rows.lanes, 0), np.maximum(lane, 0)
+                mask &= (column.lanes < 0) | kept.mask[row, lane]
+                rank = np.cumsum(kept.mask, axis=1) - 1
+                order += (rank[row, lane] - lane) * column.steps
             else:
                 ragged.append(_Ragged(kept.rows, lane, kept.mask))
-        return _Axis(mask, tuple(ragged), lanes)
+        places = np.flatnonzero(mask)
+        places = places[np.argsort(order[places], kind="stable")]
+        lanes = {key: column.lanes for key, column in columns.items()}
+        return _Axis(mask, places, tuple(ragged), lanes)
 
     def _number(self, size: Size) -> int:
         return evaluate(size, self._symbols) if isinstance(size, Polynomial) else size
@@ -211,8 +250,11 @@ class KeptLanes:
 
         A dim that stands in one product twice has two occurrences there.
         """
+        return {key: column.lanes for key, column in self._columns(expr).items()}
+
+    def _columns(self, expr: Expr) -> dict[tuple[Dim, int], _Column]:
         total = self._number(size_of(expr))
-        found: dict[tuple[Dim, int], IntArray] = {}
+        found: dict[tuple[Dim, int], _Column] = {}
         start = 0
         for term in expr:
             length = self._number(product(map(factor_size, term)))
@@ -220,23 +262,30 @@ class KeptLanes:
             for factor in term:
                 size = self._number(factor_size(factor))
                 stride = stride // size if size else 0
-                for (dim, inner), lane in self._inside(factor).items():
+                inside = self._inside(factor)
+                for (dim, inner), part in inside.items():
                     key = (dim, seen.get(dim, 0) + inner)
-                    column = found.setdefault(key, np.full(total, -1, np.int64))
-                    spread = np.tile(np.repeat(lane, stride), length // (size * stride))
-                    part = column[start : start + length]
-                    part[spread >= 0] = spread[spread >= 0]
-                for dim in {d for d, _ in self._inside(factor)}:
+                    if key not in found:
+                        found[key] = _Column(np.full(total, -1), np.zeros(total, np.int64))
+                    times = length // (size * stride)
+                    lanes, steps = (
+                        np.tile(np.repeat(x, stride), times) for x in (part.lanes, part.steps)
+                    )
+                    held = np.flatnonzero(lanes >= 0)
+                    found[key].lanes[start + held] = lanes[held]
+                    found[key].steps[start + held] = steps[held] * stride
+                for dim in {d for d, _ in inside}:
                     seen[dim] = seen.get(dim, 0) + 1
             start += length
         return found
 
-    def _inside(self, factor: Factor) -> dict[tuple[Dim, int], IntArray]:
+    def _inside(self, factor: Factor) -> dict[tuple[Dim, int], _Column]:
         if isinstance(factor, Fixed):
             return {}
         if isinstance(factor, Dim):
-            return {(factor, 0): np.arange(factor.size)}
-        inner = self.lanes_by_position(self.space.normal(factor.expr))
+            return {(factor, 0): _Column(np.arange(factor.size), np.ones(factor.size, np.int64))}
+        inner = self._columns(self.space.normal(factor.expr))
         if isinstance(factor, Permuted):
-            return {key: lane[factor.order] for key, lane in inner.items()}
+            still = np.zeros(len(factor.order), np.int64)
+            return {key: _Column(c.lanes[factor.order], still) for key, c in inner.items()}
         return inner

@@ -143,6 +143,8 @@ def _kept(cut: Cut, rows: Dim | None, analysis: Analysis, source: str) -> Kept:
         return Kept(mask[0])
     if rows is None:
         raise PlanError(source, f"cuts rows of {cut.name!r} apart, which are tied here")
+    if stable_name(rows) != cut.rows:
+        raise PlanError(source, f"cuts rows {cut.rows!r} of {cut.name!r} apart, unknown here")
     return Kept(mask, rows)
 
 

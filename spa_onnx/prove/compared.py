@@ -104,8 +104,7 @@ def _renumbered(
     along = state.numbers.get(name)
     if along is None or not lanes.is_cut(along):
         return found
-    mask = lanes.mask(along)
-    renumbered: NDArray[Any] = np.where(mask, np.cumsum(mask) - 1, -1)[found]
+    renumbered: NDArray[Any] = lanes.positions(along)[found]
     return renumbered
 
 

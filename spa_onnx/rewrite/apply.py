@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.select import chosen_again
 from spa_onnx.algebra.size import Polynomial, Size, split_coefficient
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.shuffles import Shuffle
@@ -214,11 +215,13 @@ class _SizeRewriter:
 
     def _reorder(self, node: Node, shuffle: Shuffle) -> None:
         """Replace a shuffle whose lanes are cut by one Gather, in place of its last node."""
-        lanes = (self._state.axes_of(shuffle.source) or ())[shuffle.axis]
-        if node is not shuffle.nodes[-1] or not self._lanes.is_cut(lanes):
+        source, result = (
+            (self._state.axes_of(name) or ())[shuffle.axis]
+            for name in (shuffle.source, shuffle.result)
+        )
+        if node is not shuffle.nodes[-1] or not self._lanes.is_cut(source):
             return
-        mask = self._lanes.mask(lanes)
-        order = (np.cumsum(mask) - 1)[shuffle.order[mask[shuffle.order]]]
+        order = chosen_again(self._lanes, source, result, shuffle.order)
         self._editor.become_gather(node, shuffle.source, order, shuffle.axis)
 
     def _captured(self, node: Node) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from spa_onnx.algebra.expression import Axes
+from spa_onnx.algebra.expression import Axes, IntArray
 from spa_onnx.load.source import CHUNK
 from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.load.wire import INLINE_LIMIT
@@ -45,18 +45,20 @@ class SlicedTensor:
     length: int
 
     def chunks(self) -> Iterator[memoryview]:
-        """Read, slice and yield the tensor; even rows block by block of the first axis."""
+        """Read, slice and yield the tensor, block by block where its first axis keeps its order."""
         tensor = self.graph.tensors[self.name]
         if tensor.data_type in PACKED_TYPES:
             array = self.lanes.slice(self.graph.array(self.name), self.axes)
             yield memoryview(numpy_helper.from_array(array).raw_data)
-        elif self.lanes.is_ragged(self.axes) or not is_external(tensor):
+            return
+        places = [self.lanes.places(e) for e in self.axes]
+        ordered = not self.lanes.is_ragged(self.axes) and bool((np.diff(places[0]) > 0).all())
+        if not ordered or not is_external(tensor):
             yield _raw(self.lanes.slice(self.graph.array(self.name), self.axes))
         else:
-            yield from self._blocks(tensor)
+            yield from self._blocks(tensor, places)
 
-    def _blocks(self, tensor: onnx.TensorProto) -> Iterator[memoryview]:
-        places = [np.flatnonzero(self.lanes.mask(e)) for e in self.axes]
+    def _blocks(self, tensor: onnx.TensorProto, places: Sequence[IntArray]) -> Iterator[memoryview]:
         row_bytes = max(1, byte_length(tensor) // tensor.dims[0])
         step = max(1, CHUNK // row_bytes)
         for start in range(0, tensor.dims[0], step):
