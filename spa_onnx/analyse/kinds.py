@@ -131,8 +131,9 @@ def weight_sides(
             axes = [bare(e) for e in state.axes_of(name) or () if size_of(e) != 1]
             if len(axes) > 1:
                 chosen = [state.space.normal(e) for e in state.selected.get(name, ())]
-                inner = [e for e in axes if e in summed and e not in result]
-                free = [e for e in axes if e in result and e not in summed]
+                open_axes = [e for e in axes if dims_in(e)]  # fixed ones may agree by chance
+                inner = [e for e in open_axes if e in summed and e not in result]
+                free = [e for e in open_axes if e in result and e not in summed]
                 yield free + chosen, inner + chosen
 
 

@@ -309,3 +309,13 @@ def test_every_kind_of_a_random_graph_is_cut_alone_and_proved(first: int) -> Non
             assert bool(analysis.dims) == (kind in found)
             if kind in found:
                 half_result(model, seed=seed, granularity=(kind,))
+
+
+def test_fixed_axes_that_agree_by_chance_make_no_experts() -> None:
+    """Kernel and image are three wide, and a second weight makes the same lanes alone."""
+    g = GraphBuilder()
+    x = g.input("x", (1, 5, 3, 3))
+    y = g.conv(x, 8, 3, padding=1)
+    scale = g.conv(g.relu(g.conv(g.global_average_pool(y), 4)), 8)
+    y = g.conv(g.node("Mul", [y, g.node("Sigmoid", [scale])]), 6)
+    assert "experts" not in kinds(g.model(g.global_average_pool(y)))
