@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.allocate.budget import Ratio
 from spa_onnx.allocate.problem import AllocationProblem, check_reachable
 from spa_onnx.errors import UsageError
 
@@ -59,19 +58,12 @@ class GlobalRank:
             return problem.feasible(problem.sizes - removed)
 
         low, high = 0, len(owner)
-        if not self._met(problem, widths_after(high)):
+        if not problem.is_met(widths_after(high)):
             return None
         while low < high:
             middle = (low + high) // 2
-            if self._met(problem, widths_after(middle)):
+            if problem.is_met(widths_after(middle)):
                 high = middle
             else:
                 low = middle + 1
         return widths_after(high)
-
-    @staticmethod
-    def _met(problem: AllocationProblem, widths: NDArray[np.int64]) -> bool:
-        if isinstance(problem.budget, Ratio):
-            return bool(widths.sum() <= problem.sizes.sum() * (1 - problem.budget.removed))
-        _, cost, share = problem.quantity()
-        return cost.at(widths) <= share * cost.at(problem.sizes) * (1 + 1e-12)

@@ -13,6 +13,9 @@ from spa_onnx.granularity import chosen_kinds
 PROOF_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
 
+STATISTICS_MEMORY = 1_000_000_000
+"""Default of ``PruneConfig.statistics_memory``."""
+
 
 @dataclass(frozen=True, slots=True)
 class PruneConfig:
@@ -32,6 +35,11 @@ class PruneConfig:
         verify: prove the result before it is written.
         proof_memory: bytes that weights may take in one session of the proof; models above are
             proved piece by piece.
+        compensation: name of an installed compensation pass, or a pass object, that repairs what
+            stays; None leaves it as it is.
+        calibration: inputs for passes that run the model: arrays by input name, one array, or
+            :class:`~spa_onnx.calibrate.batches.Batches`.
+        statistics_memory: bytes that what is collected from runs may take at once.
     """
 
     budget: Budget = field(default_factory=lambda: Ratio(0.5))
@@ -44,6 +52,9 @@ class PruneConfig:
     seed: int = 0
     verify: bool = True
     proof_memory: int = PROOF_MEMORY
+    compensation: Any = None
+    calibration: Any = None
+    statistics_memory: int = STATISTICS_MEMORY
 
     def __post_init__(self) -> None:
         if self.align < 1:
@@ -52,6 +63,9 @@ class PruneConfig:
             raise UsageError(f"seed {self.seed} is negative")
         if self.proof_memory < 1:
             raise UsageError(f"proof memory {self.proof_memory} is not a positive number of bytes")
+        if self.statistics_memory < 1:
+            text = f"statistics memory {self.statistics_memory} is not a positive number of bytes"
+            raise UsageError(text)
         chosen_kinds(self.granularity)
         for name, shape in self.input_shapes.items():
             if any(n < 1 for n in shape):

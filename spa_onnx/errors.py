@@ -193,3 +193,14 @@ class BenchFileError(SpaError):
 
 class InternalError(SpaError):
     """A result of ours that broke its own contract; nothing was written."""
+
+
+class CalibrationError(SpaError):
+    """Calibration inputs do not fit the model, or hold nothing to learn from."""
+
+
+class CalibrationMissingError(UsageError):
+    """A pass needs runs of the model, and there is nothing to run it on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"pass {name} runs the model and needs inputs: give calibration inputs")

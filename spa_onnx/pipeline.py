@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
 
-from spa_onnx.algebra.expression import Dim
-from spa_onnx.allocate.problem import Allocation, keep_best, make_problem
+from spa_onnx.allocate.problem import keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
+from spa_onnx.calibrate.engine import Passes, make_engine
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.config import PROOF_MEMORY, PruneConfig
-from spa_onnx.cost.polynomial import Costs, costs
-from spa_onnx.errors import InternalError, NothingToPruneError, ProofFailedError
+from spa_onnx.cost.polynomial import costs
+from spa_onnx.errors import InternalError, NothingToPruneError, UsageError
+from spa_onnx.finish import Finishing
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
-from spa_onnx.plan.lanes import Kept
 from spa_onnx.plan.plan import Plan, make_plan
 from spa_onnx.plan.settings import (
-    default_allocation,
     planned_config,
     read_plan,
     rigid_nodes,
     settings_of,
 )
-from spa_onnx.registry import find_pass
-from spa_onnx.report.make import make_report
 from spa_onnx.report.report import PruneReport
-from spa_onnx.rewrite.apply import CannotResizeError, rewrite
-from spa_onnx.rewrite.writer import pending_file, to_bytes
+from spa_onnx.rewrite.apply import CannotResizeError
 from spa_onnx.score.lift import score
-from spa_onnx.score.protocol import Importance
 from spa_onnx.stages import Observer, Stages
 
 if TYPE_CHECKING:
@@ -104,8 +98,7 @@ def prune(
     """
     config = config or PruneConfig()
     stages = Stages(observer)
-    importance = find_pass("importance", config.importance)
-    allocation = find_pass("allocation", config.allocation or default_allocation(config))
+    passes = Passes.of(config)
     check_output(model, output)
     with stages("load"):
         loaded = load(model)
@@ -113,7 +106,7 @@ def prune(
     rigid = frozenset[str]()
     while True:
         try:
-            return _prune(loaded, config, importance, allocation, output, stages, rigid)
+            return _prune(loaded, config, passes, output, stages, rigid)
         except CannotResizeError as refusal:
             if refusal.node in rigid:
                 raise InternalError(
@@ -125,8 +118,7 @@ def prune(
 def _prune(
     loaded: LoadedModel,
     config: PruneConfig,
-    importance: Importance,
-    allocation: Allocation,
+    passes: Passes,
     output: str | Path | None,
     stages: Stages,
     rigid: frozenset[str],
@@ -136,13 +128,21 @@ def _prune(
         if not analysis.dims:
             raise NothingToPruneError(_main_reasons(analysis), list(analysis.kinds()))
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
+    engine = None
+    if passes.run_the_model:
+        with stages("calibrate"):
+            engine = make_engine(loaded, analysis, config, passes)
+    reader = engine.reader() if engine is not None and "moments" in passes.needs else None
     with stages("score"):
-        scores = score(analysis, importance, config.seed)
+        scores = score(analysis, passes.importance, config.seed, reader)
     with stages("allocate"):
-        problem = make_problem(analysis, scores, cost, config.budget, config.align)
-        kept = keep_best(analysis, scores, allocation.allocate(problem))
+        curves = engine.distortion(scores, cost) if engine and "distortion" in passes.needs else {}
+        problem = make_problem(analysis, scores, cost, config.budget, config.align, curves)
+        kept = keep_best(analysis, scores, passes.allocation.allocate(problem))
     plan = make_plan(analysis, kept, settings_of(config, rigid))
-    return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
+    repair = engine.repair(passes.compensation) if engine and passes.compensation else None
+    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages)
+    return _finish(parts, output)
 
 
 def apply(
@@ -172,7 +172,7 @@ def apply(
         analysis = _analyse(normalise(loaded), config, rigid)
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
         kept = plan.lanes(analysis, name)
-    return _finish(loaded, analysis, cost, kept, plan, config, output, stages)
+    return _finish(Finishing(loaded, analysis, cost, kept, plan, config, None, stages), output)
 
 
 def analyze(
@@ -209,6 +209,11 @@ def verify(
     from spa_onnx.prove.proof import prove
 
     plan, name = read_plan(plan)
+    if plan.settings.get("compensation"):
+        raise UsageError(
+            "this plan's result was repaired: its weights are no slices of the original's, so "
+            "there is nothing to prove. `spa-onnx apply` makes the model before its repair"
+        )
     config = planned_config(plan, name, verify=True)
     loaded = load(model)
     rigid = rigid_nodes(plan, name)
@@ -221,57 +226,11 @@ def verify(
 # -- parts --------------------------------------------------------------------------------------
 
 
-def _finish(
-    loaded: LoadedModel,
-    analysis: Analysis,
-    cost: Costs,
-    kept: Mapping[Dim, Kept],
-    plan: Plan,
-    config: PruneConfig,
-    output: str | Path | None,
-    stages: Stages,
-) -> PruneResult:
-    """Rewrite, write, prove and report; the file gets its name only after the proof."""
-    with stages("rewrite"):
-        rewritten = rewrite(analysis, kept)
+def _finish(parts: Finishing, output: str | Path | None) -> PruneResult:
     if output is None:
-        with stages("write"):
-            data = to_bytes(rewritten, loaded)
-        proof = _prove(loaded, analysis, kept, data, config, stages)
-        report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
-        return PruneResult(plan, report, None, data)
-    target = Path(output)
-    with ExitStack() as stack:
-        with stages("write"):
-            file = stack.enter_context(pending_file(rewritten, loaded, target))
-        proof = _prove(loaded, analysis, kept, file.path, config, stages)
-        with stages("write"):
-            file.commit()
-    report = make_report(loaded, analysis, cost, kept, rewritten, plan, proof, stages.seconds)
-    return PruneResult(plan, report, target)
-
-
-def _prove(
-    loaded: LoadedModel,
-    analysis: Analysis,
-    kept: Mapping[Dim, Kept],
-    result: bytes | Path,
-    config: PruneConfig,
-    stages: Stages,
-) -> Proof | None:
-    if not config.verify:
-        return None
-    from spa_onnx.prove.proof import prove
-
-    try:
-        with stages("verify"):
-            pruned, shapes = load(result), config.input_shapes
-            return prove(loaded, analysis, kept, pruned, config.seed, shapes, config.proof_memory)
-    except ProofFailedError as failure:
-        failure.add_note(
-            "Nothing was written; this is a defect of spa-onnx, please report the model"
-        )
-        raise
+        report, data = parts.in_memory()
+        return PruneResult(parts.plan, report, None, data)
+    return PruneResult(parts.plan, parts.to_file(Path(output)), Path(output))
 
 
 def _analyse(graph: Graph, config: PruneConfig, rigid: frozenset[str] = frozenset()) -> Analysis:

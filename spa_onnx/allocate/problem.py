@@ -32,6 +32,8 @@ class AllocationProblem:
         align: kept widths are multiples of this where the dim is that long.
         least: for dims of which lanes are chosen how many must stay.
         reachable: for dims with coupled lanes the widths that whole orbits give, ascending.
+        distortion: for dims where it was measured, how far the network's outputs move by the
+            number of lanes removed, ``(size,)``.
     """
 
     sizes: IntArray
@@ -41,6 +43,26 @@ class AllocationProblem:
     align: int
     reachable: Mapping[int, IntArray] = field(default_factory=dict)
     least: Mapping[int, int] = field(default_factory=dict)
+    distortion: Mapping[int, FloatArray] = field(default_factory=dict)
+
+    def curve(self, k: int) -> FloatArray:
+        """Return the distortion of a dim by lanes removed; where none was measured, their worth."""
+        if k in self.distortion:
+            return self.distortion[k]
+        return np.concatenate([[0.0], np.cumsum(self.worth[k])[:-1]])
+
+    def cost_of(self, widths: IntArray) -> float:
+        """Return the cost that the budget is about; for a plain ratio the number of lanes."""
+        if isinstance(self.budget, Ratio):
+            return float(widths.sum())
+        return self.quantity()[1].at(widths)
+
+    def is_met(self, widths: IntArray) -> bool:
+        """Say whether widths are within the budget."""
+        if isinstance(self.budget, Ratio):
+            return bool(widths.sum() <= self.sizes.sum() * (1 - self.budget.removed))
+        _, cost, share = self.quantity()
+        return cost.at(widths) <= share * cost.at(self.sizes) * (1 + 1e-12)
 
     def feasible(self, widths: NDArray[np.int64]) -> IntArray:
         """Return the nearest widths below that can be kept, or the least ones that can.
@@ -108,6 +130,7 @@ def make_problem(
     model_costs: Costs,
     budget: Budget,
     align: int,
+    distortion: Mapping[int, FloatArray] | None = None,
 ) -> AllocationProblem:
     """Return the problem of a scored model."""
     sizes = np.array([d.dim.size for d in analysis.dims], np.int64)
@@ -119,7 +142,8 @@ def make_problem(
             _, counts = _ranked_orbits(scores[d.dim][0], labels)
             reachable[k] = np.cumsum(counts)
     least = {k: d.least for k, d in enumerate(analysis.dims) if d.least > 1}
-    return AllocationProblem(sizes, worth, model_costs, budget, align, reachable, least)
+    measured = distortion or {}
+    return AllocationProblem(sizes, worth, model_costs, budget, align, reachable, least, measured)
 
 
 def keep_best(

@@ -10,7 +10,7 @@ only activations are handed on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -69,7 +69,25 @@ def cut(graph: onnx.GraphProto, limit: int) -> list[Piece]:
     A node whose weights alone are above the limit is a piece of its own.
     """
     stored = _Stored(graph)
-    groups = list(_groups(graph, stored, limit)) or [[]]
+    return _pieces(graph, stored, list(_groups(graph, stored, limit)) or [[]])
+
+
+def cut_before(graph: onnx.GraphProto, outputs: Collection[str]) -> list[Piece]:
+    """Return the pieces of a sorted graph that begin with the nodes that make these tensors.
+
+    What comes before the first of them is a piece too, which may have no nodes.
+    """
+    stored = _Stored(graph)
+    groups: list[list[int]] = [[]]
+    for k, node in enumerate(graph.node):
+        if k not in stored.nodes:
+            if any(name in outputs for name in node.output):
+                groups.append([])
+            groups[-1].append(k)
+    return _pieces(graph, stored, groups)
+
+
+def _pieces(graph: onnx.GraphProto, stored: _Stored, groups: Sequence[list[int]]) -> list[Piece]:
     reads = [_ordered(n for k in group for n in stored.reads[k]) for group in groups]
     wanted = [v.name for v in graph.output]
     constants = [n for n in wanted if n in stored.bytes]

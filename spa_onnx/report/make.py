@@ -13,7 +13,14 @@ from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.plan.plan import Plan
 from spa_onnx.prove.proof_values import Proof
-from spa_onnx.report.report import DimReport, PruneReport, Refusal, Sizes, library_versions
+from spa_onnx.report.report import (
+    DimReport,
+    PruneReport,
+    Refusal,
+    RepairReport,
+    Sizes,
+    library_versions,
+)
 from spa_onnx.rewrite.apply import Rewritten
 
 NO_POWER = 1e-3
@@ -29,6 +36,7 @@ def make_report(
     plan: Plan,
     proof: Proof | None,
     seconds: Mapping[str, float],
+    repair: RepairReport | None = None,
 ) -> PruneReport:
     """Return the report of a finished run."""
     before = np.array([d.dim.size for d in analysis.dims], np.int64)
@@ -49,6 +57,7 @@ def make_report(
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
         notes=_notes(analysis, rewritten, plan, proof),
+        repair=repair,
     )
 
 

@@ -50,6 +50,26 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair did.
+
+    Attributes:
+        layers: number of layers that were refitted.
+        samples: number of inputs that they were refitted on.
+        origin: where these come from.
+        before: distance of the pruned model's outputs to the original's on these inputs, squared,
+            in shares of their variance.
+        after: the same of the repaired model.
+    """
+
+    layers: int
+    samples: int
+    origin: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class PruneReport:
     """Everything that is known about a run.
 
@@ -65,6 +85,7 @@ class PruneReport:
         settings: options, passes and seed.
         versions: of spa-onnx and what it builds on.
         notes: what a user should know about this result.
+        repair: what compensation did; None where there was none.
     """
 
     model: str
@@ -78,6 +99,7 @@ class PruneReport:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     notes: tuple[str, ...]
+    repair: RepairReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values; non-finite numbers as text, which JSON lacks."""

@@ -27,7 +27,7 @@ from spa_onnx.ops.rule import Coupling
 from spa_onnx.ops.values import Value, evaluate, is_symbolic, vector
 from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.rewrite.edit import GraphEditor
-from spa_onnx.rewrite.payload import SlicedTensor, sliced
+from spa_onnx.rewrite.payload import Payload, SlicedTensor, sliced
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Rewritten:
     """
 
     model: onnx.ModelProto
-    payloads: Mapping[str, SlicedTensor]
+    payloads: Mapping[str, Payload]
     dropped_nodes: tuple[str, ...]
 
 

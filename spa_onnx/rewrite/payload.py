@@ -73,6 +73,22 @@ class SlicedTensor:
             yield _raw(block)
 
 
+@dataclass(frozen=True, slots=True)
+class ArrayPayload:
+    """Data that is in memory."""
+
+    array: Array
+
+    @property
+    def length(self) -> int:
+        """Return the number of bytes."""
+        return self.array.nbytes
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield everything."""
+        yield _raw(self.array)
+
+
 def _raw(array: Array) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,22 @@ from spa_onnx.score.weights import DimWeights
 
 FloatArray = NDArray[np.float64]
 
+Need = Literal["moments", "distortion"]
+"""What a pass asks the engine for beside weights.
+
+``moments``: the consumers of dims with second moments of their inputs, see
+:meth:`~spa_onnx.score.weights.DimWeights.consumers`. ``distortion``: for an allocation, measured
+curves of how far the network's outputs move as a dim shrinks.
+"""
+
 
 @runtime_checkable
 class Importance(Protocol):
     """Says how much a unit of a dim is worth; higher means keep.
 
-    Entry point group ``spa_onnx.importance``; a frozen dataclass, its fields are its options.
+    Entry point group ``spa_onnx.importance``; a frozen dataclass, its fields are its options. A
+    class may have two more attributes: ``needs``, a frozen set of :data:`Need`, and ``comparable``,
+    true where scores of different dims are in one unit already and must not be normalised by dim.
     """
 
     def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
@@ -25,3 +35,9 @@ class Importance(Protocol):
         ``rng`` is seeded by the user's ``--seed`` and the dim's name.
         """
         ...
+
+
+def needs_of(chosen: object) -> frozenset[Need]:
+    """Return what a pass declares that it needs."""
+    found: frozenset[Need] = getattr(chosen, "needs", frozenset())
+    return found

@@ -8,7 +8,7 @@ with the number of dims.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim, IntArray
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.analyse.members import Member, Role
+from spa_onnx.errors import InternalError
 from spa_onnx.load.source import CHUNK
 from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.score.consumers import Consumer, ConsumerReader
 
 FloatArray = NDArray[np.float64]
 Saliency = Callable[[NDArray[np.floating]], NDArray[np.floating]]
@@ -45,9 +47,15 @@ class Labels:
 
 @dataclass(slots=True)
 class WeightReader:
-    """Reads initializers once for all dims of a model and keeps only sums."""
+    """Reads initializers once for all dims of a model and keeps only sums.
+
+    Attributes:
+        analysis: the dims.
+        consumers: reads what activations tell; None where no pass asked for it.
+    """
 
     analysis: Analysis
+    consumers: ConsumerReader | None = None
     _wanted: dict[str, set[tuple[int, ...]]] = field(default_factory=lambda: defaultdict(set))
     _sums: dict[tuple[Saliency, str, tuple[int, ...]], FloatArray] = field(default_factory=dict)
     _labels: dict[tuple[Dim, Member], Labels | None] = field(default_factory=dict)
@@ -184,6 +192,18 @@ class DimWeights:
             held = labels.units >= 0
             total += np.bincount(labels.units[held], sums[held], self.units)
         return total
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Return the layers that sum over the dim, for passes that need ``moments``.
+
+        Empty where no stored weight does, as for lanes of queries and keys.
+
+        Raises:
+            InternalError: the pass did not declare that it needs them.
+        """
+        if self._reader.consumers is None:
+            raise InternalError("a pass asks for consumers without declaring needs = {'moments'}")
+        return self._reader.consumers.consumers(self._dim)
 
     def matrices(self, *roles: Role) -> Iterator[NDArray[np.floating]]:
         """Yield for every member its weights as ``(units, weights per unit)``, a tensor at a time.

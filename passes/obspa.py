@@ -1,0 +1,157 @@
+"""Group Optimal Brain Surgeon: a lane is worth what its consumers lose without it.
+
+For a consumer ``Y = W X`` with features of covariance ``H``, removing the features ``P`` of a lane
+and refitting the others costs ``tr(W_P (H^-1)_PP^-1 W_P') / 2``. Lanes go one after another, or a
+few at a time, and what is left is refitted in between; the worth of a lane is the cost at the
+moment of its removal, summed over all consumers, each relative to the variance of its output.
+
+Source: OBS of sets of weights: Frantar and Alistarh, "Optimal Brain Compression", NeurIPS 2022,
+section 4; groups of coupled channels: "Structurally Prune Anything", arXiv 2403.18955.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import IntArray
+from spa_onnx.errors import UsageError
+from spa_onnx.score.consumers import Consumer
+from spa_onnx.score.protocol import Need
+from spa_onnx.score.weights import DimWeights
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupObs:
+    """Score lanes by the loss of their consumers, greedily.
+
+    Attributes:
+        damping: added to the diagonal of every covariance, as a share of its mean.
+        rounds: about how many times lanes are scored anew while a dim shrinks.
+    """
+
+    damping: float = 0.01
+    rounds: int = 24
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"moments"})
+    comparable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.damping <= 0:
+            raise UsageError(f"damping {self.damping} is not a positive number")
+        if self.rounds < 1:
+            raise UsageError(f"rounds {self.rounds} is below one")
+
+    def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
+        """Return the cost of every unit at its removal, in shares of its consumers' variance."""
+        blocks = [b for c in weights.consumers() for b in _blocks(c, self.damping)]
+        shape = (weights.rows, weights.lanes)
+        if not blocks:  # such as lanes of queries and keys, which no stored weight sums over
+            energy = weights.total(np.square)
+            share: FloatArray = energy / max(energy.sum(), np.finfo(float).tiny)
+            return share
+        return _remove_all(blocks, shape, max(1, weights.lanes // self.rounds)).reshape(-1)
+
+
+def _remove_all(blocks: list[_Block], shape: tuple[int, int], step: int) -> FloatArray:
+    """Remove all lanes of every row, and return what each cost; later ones never cost less."""
+    rows, lanes = shape
+    costs, alive = np.zeros(shape), np.ones(shape, bool)
+    highest = np.zeros(rows)
+    removed = 0
+    while removed < lanes:
+        now = np.zeros(rows * lanes)
+        for block in blocks:
+            block.add_costs(now, alive.reshape(-1))
+        open_costs = np.where(alive, now.reshape(shape), np.inf)
+        count = min(step, lanes - removed)
+        best = np.argsort(open_costs, axis=1, kind="stable")[:, :count]
+        for k in range(count):
+            cost = open_costs[np.arange(rows), best[:, k]]
+            highest = np.nextafter(np.maximum(highest, cost), np.inf)
+            costs[np.arange(rows), best[:, k]] = highest
+        np.put_along_axis(alive, best, False, axis=1)
+        removed += count
+        gone = (np.arange(rows)[:, None] * lanes + best).reshape(-1)
+        if removed < lanes:
+            for block in blocks:
+                block.remove(gone)
+    return costs
+
+
+@dataclass(slots=True)
+class _Block:
+    """One group of a consumer while its features go.
+
+    Attributes:
+        weight: ``(outputs, features)``, refitted; of many outputs a matrix with the same Gram.
+        inverse: of the damped covariance of what is left, ``(features, features)``.
+        units: unit of every feature.
+        scale: turns losses into shares of the consumer's variance.
+        classes: units that own equally many features, with their features.
+    """
+
+    weight: FloatArray
+    inverse: FloatArray
+    units: IntArray
+    scale: float
+    classes: list[tuple[IntArray, IntArray]]
+
+    def add_costs(self, total: FloatArray, alive: NDArray[np.bool_]) -> None:
+        """Add what each unit's removal costs now."""
+        for names, features in self.classes:
+            left = alive[names]
+            own = features[left]
+            if not len(own):
+                continue
+            inner = np.linalg.inv(self.inverse[own[:, :, None], own[:, None, :]])
+            weight = self.weight[:, own].transpose(1, 0, 2)
+            losses = np.einsum("uof,uof->u", weight @ inner, weight) / 2
+            np.add.at(total, names[left], self.scale * np.maximum(losses, 0.0))
+
+    def remove(self, gone: IntArray) -> None:
+        """Remove units and refit what is left."""
+        features = np.flatnonzero(np.isin(self.units, gone))
+        if not len(features):
+            return
+        corner = self.inverse[np.ix_(features, features)]
+        solved = np.linalg.solve(corner, self.inverse[features])
+        self.weight -= self.weight[:, features] @ solved
+        self.inverse -= self.inverse[:, features] @ solved
+        self.weight[:, features] = 0.0
+        self.inverse[features] = 0.0
+        self.inverse[:, features] = 0.0
+
+
+def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block]:
+    scale = 1.0 / max(consumer.energy, np.finfo(float).tiny)
+    if consumer.energy <= 0:
+        return  # constant outputs: nothing to lose
+    groups = zip(consumer.weight, consumer.covariance, consumer.units, strict=True)
+    for weight, covariance, units in groups:
+        classes = _classes(units)
+        if not classes:
+            continue
+        dead = np.diagonal(covariance) <= 0
+        damped = covariance + np.diag(damping * max(np.diagonal(covariance).mean(), 1e-30) + dead)
+        if weight.shape[0] > weight.shape[1]:
+            weight = np.linalg.qr(weight, mode="r")
+        yield _Block(weight.copy(), np.linalg.inv(damped), units, scale, classes)
+
+
+def _classes(units: IntArray) -> list[tuple[IntArray, IntArray]]:
+    """Return units with their features, those with equally many features together."""
+    held = np.flatnonzero(units >= 0)
+    order = held[np.argsort(units[held], kind="stable")]
+    names, starts, counts = np.unique(units[order], return_index=True, return_counts=True)
+    found = []
+    for count in np.unique(counts):
+        of = counts == count
+        found.append((names[of], order[starts[of][:, None] + np.arange(count)]))
+    return found

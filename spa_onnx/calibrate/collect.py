@@ -1,0 +1,116 @@
+"""Second moments of what the layers of the dense model see, collected when they are asked for."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+import onnx
+
+from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.layers import Layer
+from spa_onnx.calibrate.moments import Moments
+from spa_onnx.execute.runtime import open_session
+from spa_onnx.load.store import WeightStore
+
+MOST_SAMPLES, LEAST_PER_FEATURE, WORK = 32768, 5, 2e10
+"""Samples of a layer: as many as a fixed work allows, never fewer than five for each feature."""
+
+FLOAT_BYTES = 8
+
+
+def sample_count(features: int) -> int:
+    """Return how many samples the second moments of so many features are taken from."""
+    affordable = min(MOST_SAMPLES, round(WORK / max(1, features) ** 2))
+    return max(LEAST_PER_FEATURE * features, affordable)
+
+
+def draw(layer: Layer, batch: int, seed: int) -> np.random.Generator:
+    """Return the random numbers by which a layer's samples of one batch are chosen."""
+    return np.random.default_rng([seed, batch, zlib.crc32(layer.node.outputs[0].encode())])
+
+
+@dataclass(slots=True)
+class LayerMoments:
+    """Second moments by layer, as many at a time as the memory allows.
+
+    Layers that see the same features share them. What does not fit is collected in another run
+    over the batches when its turn comes.
+
+    Attributes:
+        model: skeleton of the dense model.
+        weights: where its weights lie.
+        layers: the layers in the order in which they run.
+        batches: the inputs.
+        memory: bytes that second moments may take at once.
+        seed: for the choice of samples.
+        session_memory: bytes that weights may take in one session.
+        observer: told how many batches of a run are done, of how many.
+    """
+
+    model: onnx.ModelProto
+    weights: WeightStore
+    layers: Sequence[Layer]
+    batches: Batches
+    memory: int
+    seed: int
+    session_memory: int
+    observer: Callable[[int, int], None] | None = None
+    _found: dict[tuple[object, ...], Moments] = field(default_factory=dict)
+
+    def of(self, wanted: Iterable[Layer]) -> list[Moments]:
+        """Return the moments of layers; those of others may be forgotten."""
+        keys = [layer.key for layer in wanted]
+        if any(key not in self._found for key in keys):
+            self._collect(set(keys))
+        return [self._found[key] for key in keys]
+
+    def fits(self, layer: Layer) -> bool:
+        """Say whether the moments of a layer alone are within the memory."""
+        return _bytes(layer) <= self.memory
+
+    def _collect(self, keys: set[tuple[object, ...]]) -> None:
+        """Run over all batches for these layers and for as many behind them as fit."""
+        self._found = {key: m for key, m in self._found.items() if key in keys}
+        first = min(k for k, layer in enumerate(self.layers) if layer.key in keys)
+        chosen = {layer.key: layer for layer in self.layers if layer.key in keys - set(self._found)}
+        room = self.memory - sum(map(_bytes, chosen.values()))
+        for layer in self.layers[first:]:
+            if layer.key in chosen or layer.key in self._found or layer.passes_through:
+                continue
+            room -= _bytes(layer)
+            if room < 0:
+                break
+            chosen[layer.key] = layer
+        self._found |= {key: Moments() for key in chosen}
+        names = sorted({layer.node.inputs[0] for layer in chosen.values()})
+        self._run(list(chosen.values()), names)
+
+    def _run(self, layers: Sequence[Layer], names: Sequence[str]) -> None:
+        fed = {entry.name for entry in self.model.graph.input}
+        made = [name for name in names if name not in fed]
+        session = open_session(
+            self.model, self.weights, made, memory=self.session_memory, short=bool(made)
+        )
+        total = self.batches.samples
+        done = 0
+        for number, feeds in enumerate(self.batches):
+            values = dict(zip(made, session.run(made, feeds) if made else [], strict=True))
+            values |= {name: np.asarray(feeds[name]) for name in names if name in fed}
+            items = len(next(iter(feeds.values())))
+            for layer in layers:
+                x = values[layer.node.inputs[0]]
+                wanted = -(-sample_count(layer.positions().shape[1]) * items // total)
+                places = layer.places(layer.grid(x.shape), wanted, draw(layer, number, self.seed))
+                self._found[layer.key].add(layer.features(x, places))
+            done += items
+            if self.observer is not None:
+                self.observer(done, total)
+
+
+def _bytes(layer: Layer) -> int:
+    groups, features = layer.positions().shape
+    return prod((groups, features, features, FLOAT_BYTES))

@@ -1,0 +1,153 @@
+"""How far the network's outputs move as one dim alone shrinks, measured by running the network.
+
+At a few widths the consumers of the dim lose the features that would go first and are refitted by
+least squares; in between, the curve follows the sum of the lanes' worth. Source: measured
+rate-distortion curves with the output as the distance: "Rate-Distortion Theoretic Pruning",
+ICCV 2023 (there by layer and without refit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.allocate.problem import keep_best
+from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.variants import Handle, LayerEditor
+from spa_onnx.compensate.ridge import solve_kept
+from spa_onnx.execute.runtime import open_session
+from spa_onnx.execute.session import Session
+from spa_onnx.score.consumers import ConsumerReader
+
+FloatArray = NDArray[np.float64]
+Feeds = Mapping[str, NDArray[Any]]
+
+MARKS = (0.125, 0.25, 0.5, 0.75)
+"""Shares of a dim at which the network is run without them."""
+
+
+@dataclass(slots=True)
+class DistortionMeter:
+    """Runs the dense network with single dims cut.
+
+    Attributes:
+        analysis: the dims.
+        reader: their consumers, with second moments of the same inputs.
+        batches: inputs; their outputs are compared.
+        damping: of the refit, as a share of the mean variance.
+        observer: told how many dims are done, of how many.
+    """
+
+    analysis: Analysis
+    reader: ConsumerReader
+    batches: Batches
+    damping: float
+    observer: Callable[[int, int], None] | None = None
+
+    def curves(self, scores: Mapping[Dim, FloatArray]) -> dict[int, FloatArray]:
+        """Return for every dim that has consumers the distortion by lanes removed, ``(size,)``.
+
+        Distortion is the squared change of the outputs in shares of their variance.
+        """
+        tuned = [d for d in self.analysis.dims if self.reader.layers(d)]
+        layers = {layer.node.outputs[0]: layer for d in tuned for layer, _ in self.reader.layers(d)}
+        moments = self.reader.moments
+        model = onnx.ModelProto()
+        model.CopyFrom(moments.model)
+        editor = LayerEditor(model, moments.weights)
+        handles = editor.handles(layers.values())
+        outputs = [entry.name for entry in model.graph.output]
+        editor.make_inputs([name for h in handles.values() for name in (h.weight, h.bias)])
+        session = open_session(model, moments.weights, outputs)
+        dense = [session.run(outputs, feeds) for feeds in self.batches]
+        run = _Comparison(session, outputs, self.batches, dense)
+        found: dict[int, FloatArray] = {}
+        for k, dim in enumerate(self.analysis.dims):
+            if self.observer is not None:
+                self.observer(k, len(self.analysis.dims))
+            if not self.reader.layers(dim):
+                continue
+            local = np.concatenate([[0.0], np.cumsum(np.sort(scores[dim.dim], axis=1).mean(0))])
+            points = {
+                removed: run.distance(self._cut(dim, scores, removed, editor, handles))
+                for removed in _marks(dim)
+            }
+            found[k] = _through(local[:-1], points)
+        return found
+
+    def _cut(
+        self,
+        dim: PrunableDim,
+        scores: Mapping[Dim, FloatArray],
+        removed: int,
+        editor: LayerEditor,
+        handles: Mapping[str, Handle],
+    ) -> dict[str, NDArray[Any]]:
+        """Return weights and biases of a dim's consumers without its least worthy lanes."""
+        widths = [d.dim.size - (removed if d is dim else 0) for d in self.analysis.dims]
+        kept = keep_best(self.analysis, scores, np.array(widths))
+        if dim.dim not in kept:
+            return {}
+        stays = kept[dim.dim].mask.reshape(-1)
+        pairs = self.reader.layers(dim)
+        feeds: dict[str, NDArray[Any]] = {}
+        moments = self.reader.moments.of([layer for layer, _ in pairs])
+        for (layer, units), of in zip(pairs, moments, strict=True):
+            handle = handles[layer.node.outputs[0]]
+            stored = editor.value(handle.weight)
+            weight = layer.matrix(stored.astype(np.float64))
+            mask = np.where(units >= 0, stays[units], True)
+            fitted = solve_kept(weight, of.covariance, mask, self.damping)
+            shift = np.einsum("gok,gk->go", weight - fitted, of.mean).reshape(-1)
+            old = editor.value(handle.bias)
+            feeds[handle.weight] = layer.stored(fitted).astype(stored.dtype)
+            feeds[handle.bias] = (old + shift.reshape(old.shape)).astype(old.dtype)
+        return feeds
+
+
+def _marks(dim: PrunableDim) -> list[int]:
+    size = dim.dim.size
+    return sorted({min(size - 1, max(1, round(share * size))) for share in MARKS})
+
+
+def _through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
+    """Return the local curve, scaled so that it goes through the measured points."""
+    tiny = 1e-12
+    marks = np.array(list(points))
+    ratios = [max(d, tiny) / max(float(local[k]), tiny) for k, d in points.items()]
+    scale = np.exp(np.interp(np.arange(len(local)), marks, np.log(ratios)))
+    curve: FloatArray = np.maximum.accumulate(local * scale)
+    return curve
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Distance of a run's outputs to those of the dense network."""
+
+    session: Session
+    outputs: Sequence[str]
+    batches: Batches
+    dense: Sequence[Sequence[NDArray[Any]]]
+
+    def distance(self, changed: Feeds) -> float:
+        """Return squared changes over variances, the mean over outputs of floats."""
+        if not changed:
+            return 0.0
+        error, energy = np.zeros(len(self.outputs)), np.zeros(len(self.outputs))
+        for feeds, dense in zip(self.batches, self.dense, strict=True):
+            for k, (new, old) in enumerate(
+                zip(self.session.run(self.outputs, {**feeds, **changed}), dense, strict=True)
+            ):
+                if new.shape == old.shape and old.dtype.kind == "f" and old.size:
+                    old = old.astype(np.float64)
+                    error[k] += np.square(new - old).sum()
+                    energy[k] += np.square(old - old.mean(axis=0)).sum()
+        known = energy > 0
+        return float((error[known] / energy[known]).mean()) if known.any() else 0.0

@@ -1,0 +1,156 @@
+"""What passes asked for, made once: second moments, curves of distortion, repair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.allocate.problem import Allocation
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.collect import LayerMoments
+from spa_onnx.calibrate.distortion import DistortionMeter
+from spa_onnx.calibrate.layers import layers_of
+from spa_onnx.calibrate.sources import read_calibration
+from spa_onnx.compensate.model import repair_model
+from spa_onnx.compensate.refit import Compensation
+from spa_onnx.config import PruneConfig
+from spa_onnx.cost.polynomial import Costs
+from spa_onnx.errors import CalibrationMissingError
+from spa_onnx.finish import Repair
+from spa_onnx.load.model import LoadedModel
+from spa_onnx.plan.lanes import Kept
+from spa_onnx.plan.settings import default_allocation
+from spa_onnx.registry import find_pass
+from spa_onnx.report.report import RepairReport
+from spa_onnx.rewrite.apply import Rewritten
+from spa_onnx.score.consumers import ConsumerReader, FloatArray
+from spa_onnx.score.protocol import Importance, Need, needs_of
+
+MOST_COMPARED, LEAST_COMPARED = 128, 4
+COMPARED_WORK = 2e12
+"""Items whose outputs are compared for a curve: as many as so many multiply-adds allow."""
+
+DAMPING = 0.01
+"""Ridge of the refits behind a curve, as a share of the mean variance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The passes of a run."""
+
+    importance: Importance
+    allocation: Allocation
+    compensation: Compensation | None
+
+    @staticmethod
+    def of(config: PruneConfig) -> Passes:
+        """Find the passes that a configuration names.
+
+        Raises:
+            UnknownPassError: there is none of this name.
+        """
+        repair = config.compensation
+        return Passes(
+            find_pass("importance", config.importance),
+            find_pass("allocation", config.allocation or default_allocation(config)),
+            None if repair is None else find_pass("compensation", repair),
+        )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Return what the passes need beside weights; curves are made of second moments."""
+        found = needs_of(self.importance) | needs_of(self.allocation)
+        return found | {"moments"} if "distortion" in found else found
+
+    @property
+    def run_the_model(self) -> bool:
+        """Say whether a pass needs runs of the model."""
+        return bool(self.needs) or self.compensation is not None
+
+    def first_that_runs(self) -> str:
+        """Name a pass that needs runs of the model, for messages."""
+        found = [type(p).__name__ for p in (self.importance, self.allocation) if needs_of(p)]
+        return found[0] if found else type(self.compensation).__name__
+
+
+@dataclass(slots=True)
+class CalibrationEngine:
+    """Runs the dense model on inputs.
+
+    Attributes:
+        loaded: the dense model.
+        analysis: its dims.
+        model: its skeleton as it is run.
+        batches: the inputs.
+        config: options of the run.
+    """
+
+    loaded: LoadedModel
+    analysis: Analysis
+    model: onnx.ModelProto
+    batches: Batches
+    config: PruneConfig
+    _reader: ConsumerReader | None = None
+
+    def reader(self) -> ConsumerReader:
+        """Return what reads the consumers of dims."""
+        if self._reader is None:
+            moments = LayerMoments(
+                self.model,
+                self.loaded.weights,
+                list(layers_of(self.analysis.propagation.graph)),
+                self.batches,
+                self.config.statistics_memory,
+                self.config.seed,
+                self.config.proof_memory,
+            )
+            self._reader = ConsumerReader(self.analysis, moments)
+        return self._reader
+
+    def distortion(self, scores: Mapping[Dim, FloatArray], cost: Costs) -> dict[int, FloatArray]:
+        """Return curves of the outputs' distortion by dim."""
+        sizes = np.array([d.dim.size for d in self.analysis.dims], np.int64)
+        work = cost.operations.at(sizes) * 4 * max(1, len(sizes))
+        affordable = int(COMPARED_WORK / max(1.0, work))
+        few = self.batches.first(min(MOST_COMPARED, max(LEAST_COMPARED, affordable)))
+        return DistortionMeter(self.analysis, self.reader(), few, DAMPING).curves(scores)
+
+    def repair(self, compensation: Compensation) -> Repair:
+        """Return what repairs the pruned model."""
+
+        def run(pruned: LoadedModel, kept: Mapping[Dim, Kept]) -> tuple[Rewritten, RepairReport]:
+            return repair_model(
+                self.loaded,
+                self.model,
+                self.analysis,
+                kept,
+                pruned,
+                self.batches,
+                compensation,
+                self.config,
+            )
+
+        return run
+
+
+def make_engine(
+    loaded: LoadedModel, analysis: Analysis, config: PruneConfig, passes: Passes
+) -> CalibrationEngine:
+    """Return the engine of a run.
+
+    Raises:
+        CalibrationMissingError: a pass needs inputs and none are given.
+        CalibrationError: the inputs do not fit the model.
+    """
+    given: Any = config.calibration
+    if given is None:
+        raise CalibrationMissingError(passes.first_that_runs())
+    state = analysis.propagation
+    batches = read_calibration(given, state, config.input_shapes)
+    return CalibrationEngine(loaded, analysis, state.graph.model, batches, config)

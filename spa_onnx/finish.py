@@ -1,0 +1,142 @@
+"""The way from kept lanes to a file: rewrite, write, prove, repair, report.
+
+The file gets its name last. What is proved is the rewritten model before its repair, for a repair
+changes weights on purpose; of a repaired model the distance to the original is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.analyse.dims import Analysis
+from spa_onnx.config import PruneConfig
+from spa_onnx.cost.polynomial import Costs
+from spa_onnx.errors import ProofFailedError
+from spa_onnx.load.model import LoadedModel, load
+from spa_onnx.plan.lanes import Kept
+from spa_onnx.plan.plan import Plan
+from spa_onnx.report.make import make_report
+from spa_onnx.report.report import PruneReport, RepairReport
+from spa_onnx.rewrite.apply import Rewritten, rewrite
+from spa_onnx.rewrite.writer import pending_file, to_bytes
+from spa_onnx.stages import Stages
+
+if TYPE_CHECKING:
+    from spa_onnx.prove.proof_values import Proof
+
+Repair = Callable[[LoadedModel, Mapping[Dim, Kept]], tuple[Rewritten, RepairReport]]
+"""Changes the weights of a pruned model, and tells how far its outputs were and are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """What the last stages work on.
+
+    Attributes:
+        loaded: the original.
+        analysis: its dims.
+        cost: its cost polynomials.
+        kept: the lanes that stay.
+        plan: the same as a plan.
+        config: options of the run.
+        repair: changes weights after the proof; None leaves them.
+        stages: the clock.
+    """
+
+    loaded: LoadedModel
+    analysis: Analysis
+    cost: Costs
+    kept: Mapping[Dim, Kept]
+    plan: Plan
+    config: PruneConfig
+    repair: Repair | None
+    stages: Stages
+
+    def in_memory(self) -> tuple[PruneReport, bytes]:
+        """Return the report and the model's bytes.
+
+        Raises:
+            ModelFileError: they are too many for a message.
+            ProofFailedError: the result is wrong.
+        """
+        rewritten = self._rewrite()
+        with self.stages("write"):
+            data = to_bytes(rewritten, self.loaded)
+        proof = self._prove(data)
+        repaired = None
+        if self.repair is not None:
+            pruned = load(data)
+            with self.stages("compensate"):
+                changed, repaired = self.repair(pruned, self.kept)
+            with self.stages("write"):
+                data = to_bytes(changed, pruned)
+        return self._report(rewritten, proof, repaired), data
+
+    def to_file(self, target: Path) -> PruneReport:
+        """Write the model and return the report; the file gets its name after everything else.
+
+        Raises:
+            ModelFileError: the folder cannot be written.
+            ProofFailedError: the result is wrong; nothing was written.
+        """
+        rewritten, repaired = self._rewrite(), None
+        with ExitStack() as stack:
+            with self.stages("write"):
+                file = stack.enter_context(pending_file(rewritten, self.loaded, target))
+            proof = self._prove(file.path)
+            if self.repair is not None:
+                pruned = load(file.path)
+                with self.stages("compensate"):
+                    changed, repaired = self.repair(pruned, self.kept)
+                with self.stages("write"):
+                    file = stack.enter_context(pending_file(changed, pruned, target))
+            with self.stages("write"):
+                file.commit()
+        return self._report(rewritten, proof, repaired)
+
+    def _rewrite(self) -> Rewritten:
+        with self.stages("rewrite"):
+            return rewrite(self.analysis, self.kept)
+
+    def _prove(self, result: bytes | Path) -> Proof | None:
+        config = self.config
+        if not config.verify:
+            return None
+        from spa_onnx.prove.proof import prove
+
+        try:
+            with self.stages("verify"):
+                return prove(
+                    self.loaded,
+                    self.analysis,
+                    self.kept,
+                    load(result),
+                    config.seed,
+                    config.input_shapes,
+                    config.proof_memory,
+                )
+        except ProofFailedError as failure:
+            failure.add_note(
+                "Nothing was written; this is a defect of spa-onnx, please report the model"
+            )
+            raise
+
+    def _report(
+        self, rewritten: Rewritten, proof: Proof | None, repaired: RepairReport | None
+    ) -> PruneReport:
+        return make_report(
+            self.loaded,
+            self.analysis,
+            self.cost,
+            self.kept,
+            rewritten,
+            self.plan,
+            proof,
+            self.stages.seconds,
+            repaired,
+        )

@@ -1,0 +1,92 @@
+"""What sums over the lanes of a dim: the layers whose loss the removal of a lane is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.calibrate.collect import LayerMoments
+from spa_onnx.calibrate.layers import Layer
+from spa_onnx.plan.lanes import KeptLanes
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A layer that sums over lanes of a dim, ``Y = W X``.
+
+    Attributes:
+        weight: ``(groups, outputs, features)``.
+        covariance: of the features over the calibration inputs, ``(groups, features, features)``.
+        units: the unit that every feature belongs to, -1 for none, ``(groups, features)``.
+    """
+
+    weight: FloatArray
+    covariance: FloatArray
+    units: IntArray
+
+    @property
+    def energy(self) -> float:
+        """Return the variance of the output, all outputs together."""
+        product = self.weight @ self.covariance
+        return float(np.einsum("gok,gok->", product, self.weight))
+
+
+@dataclass(slots=True)
+class ConsumerReader:
+    """Finds the consumers of dims and reads what belongs to them."""
+
+    analysis: Analysis
+    moments: LayerMoments
+    _by_dim: dict[Dim, list[tuple[Layer, IntArray]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for layer in self.moments.layers:
+            if layer.passes_through or not self.moments.fits(layer):
+                continue
+            for dim in self.analysis.dims:
+                units = self._units(layer, dim)
+                if units is not None:
+                    self._by_dim.setdefault(dim.dim, []).append((layer, units))
+
+    def layers(self, dim: PrunableDim) -> list[tuple[Layer, IntArray]]:
+        """Return the layers that sum over a dim, each with the unit of every feature."""
+        return self._by_dim.get(dim.dim, [])
+
+    def consumers(self, dim: PrunableDim) -> Sequence[Consumer]:
+        """Return the layers that sum over a dim with their weights and second moments."""
+        found = self.layers(dim)
+        moments = self.moments.of([layer for layer, _ in found])
+        graph = self.analysis.propagation.graph
+        return [
+            Consumer(
+                layer.matrix(graph.array(layer.node.inputs[1]).astype(np.float64)),
+                of.covariance,
+                units,
+            )
+            for (layer, units), of in zip(found, moments, strict=True)
+        ]
+
+    def _units(self, layer: Layer, dim: PrunableDim) -> IntArray | None:
+        """Return the unit of every feature of a layer; None where it sums over none of the dim."""
+        state = self.analysis.propagation
+        axes = state.axes_of(layer.node.inputs[0])
+        if axes is None:
+            return None
+        lanes = KeptLanes(state.space, {}).lanes_by_position(axes[layer.axis])
+        lane = lanes.get((dim.dim, 0))
+        if lane is None:
+            return None
+        if dim.rows is not None:
+            row = lanes.get((dim.rows, 0))
+            if row is None:  # the rows lie along the samples, so a feature has no one unit
+                return None
+            lane = np.where(lane < 0, -1, row * dim.dim.size + lane)
+        units: IntArray = lane[layer.positions()]
+        return units
