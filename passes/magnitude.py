@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +36,18 @@ class L2:
         Source: as :class:`L1`, with the norm that Torch-Pruning calls group L2.
         """
         return np.sqrt(weights.total(np.square, "produces", "consumes"))
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalMagnitude:
+    """Score a unit as L2 does, compared over the whole model as it is."""
+
+    comparable: ClassVar[bool] = True
+
+    def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
+        """Return ``sqrt(sum w^2)``, shape ``(units,)``, in weight units.
+
+        The allocation's floor keeps dims of small weights alive. Source: Gupta et al., "Is
+        Complexity Required for Neural Network Pruning?", 2022, with lanes in place of weights.
+        """
+        return np.sqrt(weights.total(np.square, "produces", "consumes")) / weights.rows

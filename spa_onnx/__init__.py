@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
+    from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
     from spa_onnx.analyse.dims import Analysis
     from spa_onnx.config import PruneConfig
     from spa_onnx.errors import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "spa_onnx.allocate.budget": ("Budget", "KeepFlops", "KeepParams", "Ratio"),
+    "spa_onnx.allocate.budget": ("Budget", "KeepFlops", "KeepParams", "KeepSize", "Ratio"),
     "spa_onnx.analyse.dims": ("Analysis",),
     "spa_onnx.config": ("PruneConfig",),
     "spa_onnx.errors": (
@@ -81,6 +81,7 @@ __all__ = [
     "InputShapeError",
     "KeepFlops",
     "KeepParams",
+    "KeepSize",
     "ModelError",
     "ModelFileError",
     "NonFiniteWeightsError",

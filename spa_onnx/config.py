@@ -9,6 +9,7 @@ from typing import Any
 from spa_onnx.allocate.budget import Budget, Ratio
 from spa_onnx.errors import UsageError
 from spa_onnx.granularity import chosen_kinds
+from spa_onnx.recipe import Recipe, find_recipe
 
 PROOF_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
@@ -39,6 +40,7 @@ class PruneConfig:
             stays; None leaves it as it is.
         calibration: inputs for passes that run the model: arrays by input name, one array, or
             :class:`~spa_onnx.calibrate.batches.Batches`.
+        recipe: text of the recipe that the passes come from, for reports; see :meth:`of_recipe`.
         statistics_memory: bytes that what is collected from runs may take at once.
     """
 
@@ -55,6 +57,21 @@ class PruneConfig:
     compensation: Any = None
     calibration: Any = None
     statistics_memory: int = STATISTICS_MEMORY
+    recipe: str = ""
+
+    @staticmethod
+    def of_recipe(recipe: Recipe | str, **options: Any) -> PruneConfig:
+        """Return a configuration with the passes of a recipe, by name or read from a file.
+
+        ``options`` are attributes of this class; passes among them go before the recipe's.
+
+        Raises:
+            RecipeError: there is no such recipe, or it names options that a pass does not have.
+        """
+        chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
+        given = {key: value for key, value in options.items() if value is not None}
+        made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in given}
+        return PruneConfig(**made, **given, recipe=chosen.text)
 
     def __post_init__(self) -> None:
         if self.align < 1:

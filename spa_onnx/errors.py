@@ -41,6 +41,13 @@ class DuplicatePassError(UsageError):
         )
 
 
+class RecipeError(UsageError):
+    """A recipe cannot be used."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"recipe {name!r} {problem}")
+
+
 class SamePathError(UsageError):
     """The output would overwrite the input."""
 

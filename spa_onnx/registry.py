@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -39,10 +40,26 @@ def find_pass(kind: Kind, choice: Any) -> Any:
     """
     if not isinstance(choice, str):
         return choice
-    known = installed(kind)
-    if choice not in known:
-        raise UnknownPassError(kind, choice, list(known))
     try:
-        return known[choice].load()()
-    except (ImportError, AttributeError, TypeError) as failure:
-        raise PassLoadError(kind, choice, known[choice].value, str(failure)) from failure
+        return make_pass(kind, choice, {})
+    except TypeError as failure:
+        raise PassLoadError(kind, choice, installed(kind)[choice].value, str(failure)) from failure
+
+
+def make_pass(kind: Kind, name: str, options: Mapping[str, Any]) -> Any:
+    """Return the pass of a name with these fields.
+
+    Raises:
+        UnknownPassError: no installed pass has this name.
+        PassLoadError: it cannot be imported.
+        TypeError: it has no such field, or needs one that is missing.
+        UsageError: the pass refuses a value.
+    """
+    known = installed(kind)
+    if name not in known:
+        raise UnknownPassError(kind, name, list(known))
+    try:
+        made = known[name].load()
+    except (ImportError, AttributeError) as failure:
+        raise PassLoadError(kind, name, known[name].value, str(failure)) from failure
+    return made(**options)

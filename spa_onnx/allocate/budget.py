@@ -38,7 +38,17 @@ class KeepParams:
         _check_share(self.share)
 
 
-Budget = Ratio | KeepFlops | KeepParams
+@dataclass(frozen=True, slots=True)
+class KeepSize:
+    """Keep at most this share of the bytes of all weights."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+
+Budget = Ratio | KeepFlops | KeepParams | KeepSize
 
 
 def _check_share(share: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim, IntArray
-from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
+from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.cost.polynomial import CostPolynomial, Costs
 from spa_onnx.errors import BudgetError, InternalError
@@ -93,6 +93,8 @@ class AllocationProblem:
             return "operations", self.costs.operations, self.budget.share
         if isinstance(self.budget, KeepParams):
             return "parameters", self.costs.parameters, self.budget.share
+        if isinstance(self.budget, KeepSize):
+            return "bytes", self.costs.bytes, self.budget.share
         raise InternalError("a plain ratio is no cost budget")
 
 

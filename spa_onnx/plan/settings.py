@@ -28,6 +28,7 @@ def settings_of(config: PruneConfig, rigid: frozenset[str]) -> dict[str, Any]:
         "importance": name(config.importance),
         "allocation": name(config.allocation or default_allocation(config)),
         "compensation": None if config.compensation is None else name(config.compensation),
+        "recipe": config.recipe,
         "align": config.align,
         "exclude": list(config.exclude),
         "granularity": list(config.granularity),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import onnx
@@ -45,7 +46,7 @@ class Labels:
     units: IntArray
 
 
-@dataclass(slots=True)
+@dataclass
 class WeightReader:
     """Reads initializers once for all dims of a model and keeps only sums.
 
@@ -66,6 +67,12 @@ class WeightReader:
                 labels = self.labels(dim, member)
                 if labels is not None:
                     self._wanted[member.tensor].add(labels.axes)
+
+    @cached_property
+    def scales(self) -> frozenset[str]:
+        """Return the tensors that scale batch normalisations."""
+        nodes = self.analysis.propagation.graph.nodes
+        return frozenset(n.inputs[1] for n in nodes if n.op == "BatchNormalization")
 
     def weights(self, dim: PrunableDim) -> DimWeights:
         """Return the weights of a dim."""
@@ -192,6 +199,23 @@ class DimWeights:
             held = labels.units >= 0
             total += np.bincount(labels.units[held], sums[held], self.units)
         return total
+
+    def norm_scales(self) -> FloatArray | None:
+        """Return the absolute scales of batch normalisations, summed, shape ``(units,)``.
+
+        None where no BatchNormalization runs along the dim.
+        """
+        total = np.zeros(self.units)
+        found = False
+        for member in self._dim.members:
+            labels = self._reader.labels(self._dim, member)
+            if labels is None or member.tensor not in self._reader.scales:
+                continue
+            found = True
+            sums = self._reader.sums(np.abs, member.tensor, labels.axes)
+            held = labels.units >= 0
+            total += np.bincount(labels.units[held], sums[held], self.units)
+        return total if found else None
 
     def consumers(self) -> Sequence[Consumer]:
         """Return the layers that sum over the dim, for passes that need ``moments``.
