@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import spa_onnx
 from spa_onnx.cli import main
 from spa_onnx.ops.rules import RULES
+from spa_onnx.recipe import PARTS, parse_recipe
 from spa_onnx.score.weights import DimWeights
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,11 @@ def test_the_python_page_runs(folder: Path) -> None:
 
 
 def test_the_passes_page_is_a_distribution_that_works(folder: Path) -> None:
-    (code,), (metadata,) = blocks("docs/passes.md", "python"), blocks("docs/passes.md", "toml")
+    (code,), (metadata, recipe) = (
+        blocks("docs/passes.md", "python"),
+        blocks("docs/passes.md", "toml"),
+    )
+    assert set(parse_recipe(recipe, "docs/passes.md").passes) == set(PARTS)
     (folder / "my_passes.py").write_text(code)
     information = folder / "my_passes-1.0.dist-info"
     information.mkdir()
