@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.allocate.problem import AllocationProblem, check_reachable
+from spa_onnx.allocate.slack import give_back
 from spa_onnx.errors import UsageError
 
 
@@ -39,7 +40,7 @@ class GlobalRank:
         for floor in (self.floor, self.floor / 4, 0.0):
             widths = self._rank(problem, floor)
             if widths is not None:
-                return widths
+                return give_back(problem, widths)
         return problem.feasible(np.ones_like(problem.sizes))
 
     def _rank(self, problem: AllocationProblem, floor: float) -> NDArray[np.int64] | None:

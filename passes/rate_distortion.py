@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.allocate.problem import AllocationProblem, check_reachable
+from spa_onnx.allocate.slack import give_back
 from spa_onnx.errors import UsageError
 from spa_onnx.score.protocol import Need
 
@@ -55,7 +56,7 @@ class RateDistortion:
         for floor in (self.floor, self.floor / 4, 0.0):
             widths = self._descend(problem, floor)
             if problem.is_met(widths):
-                return self._give_back(problem, widths)
+                return give_back(problem, widths)
         return problem.feasible(np.ones_like(problem.sizes))
 
     def _descend(self, problem: AllocationProblem, floor: float) -> IntArray:
@@ -77,23 +78,6 @@ class RateDistortion:
             _, k, width = best
             widths[k] = width
         return widths
-
-    def _give_back(self, problem: AllocationProblem, widths: IntArray) -> IntArray:
-        """Return lanes that the last step took too many, where they help most for their cost."""
-        curves = [problem.curve(k) for k in range(len(widths))]
-        while True:
-            best: tuple[float, IntArray] | None = None
-            for k, size in enumerate(problem.sizes.tolist()):
-                wider = _wider(problem, widths, k)
-                if wider is None or not problem.is_met(wider):
-                    continue
-                fall = curves[k][size - widths[k]] - curves[k][size - wider[k]]
-                gain = float(fall / max(problem.cost_of(wider) - problem.cost_of(widths), 1e-9))
-                if best is None or gain > best[0]:
-                    best = gain, wider
-            if best is None:
-                return widths
-            widths = best[1]
 
     def _options(
         self,
@@ -121,14 +105,3 @@ class RateDistortion:
                 rise = curve[size - width] - curve[size - int(widths[k])]
                 found[width] = (float(rise / saved), k, width)
         return list(found.values())
-
-
-def _wider(problem: AllocationProblem, widths: IntArray, k: int) -> IntArray | None:
-    """Return the widths with one dim at the next width that it can have, if there is one."""
-    for width in range(int(widths[k]) + 1, int(problem.sizes[k]) + 1):
-        wider = widths.copy()
-        wider[k] = width
-        wider = problem.feasible(wider)
-        if wider[k] > widths[k]:
-            return wider
-    return None

@@ -211,3 +211,17 @@ class CalibrationMissingError(UsageError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"pass {name} runs the model and needs inputs: give calibration inputs")
+
+
+class EvaluationError(UsageError):
+    """A user's function that scores models cannot be used."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"evaluation {name!r} {problem}")
+
+
+class ClusterError(UsageError):
+    """A cluster cannot be used."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(f"scheduler {address!r} {problem}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spa_onnx.cli.criteria import criteria
 from spa_onnx.cli.files import check_texts, write_text
 from spa_onnx.cli.models import told
 from spa_onnx.cli.options import FILE, verify_option
@@ -31,6 +32,9 @@ SHOWN = 4
 @click.group()
 def bench() -> None:
     """Run many models and tell what came of them."""
+
+
+bench.add_command(criteria)
 
 
 @bench.command()

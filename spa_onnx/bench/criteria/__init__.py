@@ -1,0 +1,1 @@
+"""Models x recipes x budgets x seeds: what each way of pruning leaves of the accuracy."""

@@ -1,0 +1,106 @@
+"""Run units on an executor of ``concurrent.futures``, and keep every outcome as it comes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from spa_onnx.bench.criteria.unit import Outcome, Unit, failed, run_unit
+from spa_onnx.bench.records import decode, parse, read_text
+from spa_onnx.errors import BenchFileError, ClusterError
+
+Observer = Callable[[Outcome, int, int], None]
+"""Called with every outcome, how many units are done, and of how many."""
+
+DIED = "its process died, or one beside it"
+"""Failure that says nothing of the unit: another run tries it again."""
+
+
+@contextmanager
+def processes(jobs: int) -> Generator[Executor]:
+    """Yield an executor of fresh local processes."""
+    context = multiprocessing.get_context("spawn")  # forked sessions of ONNX Runtime hang
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        yield pool
+
+
+@contextmanager
+def cluster(address: str) -> Generator[Executor]:
+    """Yield an executor on a running Dask cluster, whose workers see the same files.
+
+    Raises:
+        ClusterError: the extra is not installed, or nobody answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as failure:
+        problem = "needs the extra: pip install 'spa-onnx[cluster]'"
+        raise ClusterError(address, problem) from failure
+    try:
+        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as failure:
+        raise ClusterError(address, f"does not answer ({failure})") from failure
+    with client:
+        yield client.get_executor()  # type: ignore[no-untyped-call]
+
+
+def run_units(
+    units: Sequence[Unit], executor: Executor, results: Path, observer: Observer
+) -> list[Outcome]:
+    """Return an outcome for every unit; those that are in the file already are not run again.
+
+    Raises:
+        BenchFileError: the file cannot be read or written.
+    """
+    found = read_outcomes(results)
+    waiting: dict[Future[Outcome], Unit] = {}
+    for unit in units:
+        if unit.key not in found:
+            waiting[executor.submit(run_unit, unit)] = unit
+    done = len(units) - len(waiting)
+    for future in as_completed(waiting):
+        unit = waiting[future]
+        try:
+            outcome = future.result()
+        except Exception as failure:  # processes and clusters each have their own
+            outcome = failed(unit, f"{DIED}: {failure!r}")
+        done += 1
+        found[unit.key] = outcome
+        if not outcome.failure.startswith(DIED):
+            _append(results, outcome)
+        observer(outcome, done, len(units))
+    return [found[unit.key] for unit in units]
+
+
+def read_outcomes(path: Path) -> dict[str, Outcome]:
+    """Return what earlier runs left in a file, by key; a last line without end is left out.
+
+    Raises:
+        BenchFileError: it cannot be read, or holds something else.
+    """
+    if not path.exists():
+        return {}
+    whole, end, rest = read_text(path).rpartition("\n")
+    found: dict[str, Outcome] = {}
+    for number, line in enumerate(whole.splitlines(), 1):
+        where = f"{path}, line {number}"
+        outcome = decode(Outcome, parse(line, where), where)
+        found[outcome.key] = outcome
+    if rest:
+        os.truncate(path, len((whole + end).encode()))
+    return found
+
+
+def _append(path: Path, outcome: Outcome) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(outcome), allow_nan=False) + "\n")
+    except OSError as failure:
+        problem = f"cannot be written ({failure.strerror})"
+        raise BenchFileError(str(path), problem) from failure
