@@ -24,14 +24,14 @@ class Fpgm:
         """
         total = np.zeros(weights.units)
         for matrix in weights.matrices("produces", "consumes"):
-            distances = _distance_sums(matrix)
+            distances = distance_sums(matrix)
             mean = distances.mean()
             if mean > 0:
                 total += distances / mean
         return total
 
 
-def _distance_sums(rows: NDArray[np.floating]) -> FloatArray:
+def distance_sums(rows: NDArray[np.floating]) -> FloatArray:
     """Return for every row the sum of its distances to all rows, a block of rows at a time."""
     squares = np.einsum("uk,uk->u", rows, rows)
     sums = np.empty(len(rows))

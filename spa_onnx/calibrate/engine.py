@@ -36,6 +36,8 @@ MOST_COMPARED, LEAST_COMPARED = 128, 4
 COMPARED_WORK = 2e12
 """Items whose outputs are compared for a curve: as many as so many multiply-adds allow."""
 
+MOMENTS: frozenset[Need] = frozenset({"moments"})
+
 DAMPING = 0.01
 """Ridge of the refits behind a curve, as a share of the mean variance."""
 
@@ -66,7 +68,7 @@ class Passes:
     def needs(self) -> frozenset[Need]:
         """Return what the passes need beside weights; curves are made of second moments."""
         found = needs_of(self.importance) | needs_of(self.allocation)
-        return found | {"moments"} if "distortion" in found else found
+        return found | MOMENTS if "distortion" in found else found
 
     @property
     def run_the_model(self) -> bool:

@@ -23,4 +23,4 @@ def test_distances_are_those_of_every_pair(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(fpgm, "BLOCK", 3)
     rows = np.random.default_rng(0).normal(size=(7, 5))
     expected = np.linalg.norm(rows[:, None] - rows[None], axis=2).sum(axis=1)
-    np.testing.assert_allclose(fpgm._distance_sums(rows), expected)
+    np.testing.assert_allclose(fpgm.distance_sums(rows), expected)

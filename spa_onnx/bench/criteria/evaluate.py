@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from spa_onnx.errors import EvaluationError
 
@@ -26,7 +27,7 @@ def find_evaluation(name: str) -> Evaluation:
     place, _, function = name.rpartition(":")
     if not place or not function:
         raise EvaluationError(name, "is not of the form FILE.py:function or module:function")
-    found = getattr(_module(name, place), function, None)
+    found: Any = getattr(_module(name, place), function, None)
     if not callable(found):
         raise EvaluationError(name, f"has no function {function!r}")
 
