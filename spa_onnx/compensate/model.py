@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ def repair_model(
     batches: Batches,
     compensation: Compensation,
     config: PruneConfig,
+    tell: Callable[[int, int], None] | None = None,
 ) -> tuple[Rewritten, RepairReport]:
     """Return the repaired model, whose other weights are those of ``pruned``, and a report."""
     state = analysis.propagation
@@ -59,6 +60,7 @@ def repair_model(
         config.seed,
         config.statistics_memory,
         memory,
+        tell,
     )
     layers = repair.run(graph, compensation)
     after = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
