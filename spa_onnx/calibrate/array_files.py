@@ -6,8 +6,11 @@ is pickled is never loaded.
 
 from __future__ import annotations
 
+import lzma
 import shutil
+import struct
 import tempfile
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -23,7 +26,8 @@ Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 UNREADABLE = (
     ValueError, SyntaxError, TypeError, KeyError, EOFError, RecursionError, MemoryError,
-    OverflowError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile,
+    OverflowError, NotImplementedError, RuntimeError, tokenize.TokenError, zlib.error,
+    zipfile.BadZipFile, struct.error, lzma.LZMAError,
 )  # fmt: skip
 """What NumPy and the zip reader raise on files that are not what they say."""
 
