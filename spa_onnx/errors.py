@@ -224,4 +224,6 @@ class CalibrationMissingError(UsageError):
     """A pass needs runs of the model, and there is nothing to run it on."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"pass {name} runs the model and needs inputs: give calibration inputs")
+        super().__init__(
+            f"pass {name} runs the model and needs inputs: give them with --calib PATH"
+        )

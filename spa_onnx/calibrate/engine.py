@@ -68,7 +68,8 @@ class Passes:
     def needs(self) -> frozenset[Need]:
         """Return what the passes need beside weights; curves are made of second moments."""
         found = needs_of(self.importance) | needs_of(self.allocation)
-        return found | {"moments"} if "distortion" in found else found
+        moments: frozenset[Need] = frozenset({"moments"})
+        return found | moments if "distortion" in found else found
 
     @property
     def run_the_model(self) -> bool:

@@ -69,7 +69,7 @@ def picture_input(signature: Signature, steps: Preprocess) -> Picture:
     if steps.layout is None:
         last = spec.shape[1] not in counts and spec.shape[3] in counts
     channels = spec.shape[3 if last else 1]
-    if channels not in counts or not isinstance(channels, int):
+    if not isinstance(channels, int) or channels not in counts:
         raise CalibrationError(
             f"input {spec.name!r} {spec.text} has no axis of 1 or 3 channels where images have "
             'them. Say where with layout = "NCHW" or "NHWC" in --preprocess, or give an array'

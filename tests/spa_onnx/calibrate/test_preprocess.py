@@ -80,5 +80,5 @@ def test_json_that_is_no_description(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_description_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(PreprocessError, match="no: cannot be read.*imagenet or symmetric"):
+    with pytest.raises(PreprocessError, match=r"no: cannot be read.*imagenet or symmetric"):
         read_preprocess(tmp_path / "no")

@@ -109,7 +109,7 @@ def test_a_full_disk_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(recording.tempfile, "TemporaryFile", full)
-    with pytest.raises(CalibrationError, match="No space left on device.*TMPDIR"):
+    with pytest.raises(CalibrationError, match=r"No space left on device.*TMPDIR"):
         recorded(pictures(9), 9, memory=0)
 
 

@@ -100,7 +100,7 @@ def test_a_line_without_an_end(path: Path) -> None:
 
 
 def test_ids_beyond_the_table_are_refused(path: Path) -> None:
-    with pytest.raises(CalibrationError, match="'input_ids' holds the id 50, but .* 50 rows"):
+    with pytest.raises(CalibrationError, match=r"'input_ids' holds the id 50, but .* 50 rows"):
         feeds(path, [49, 50])
 
 
@@ -110,5 +110,5 @@ def test_a_file_without_lines_is_refused(path: Path) -> None:
 
 
 def test_models_that_read_no_tokens_are_refused(path: Path) -> None:
-    with pytest.raises(CalibrationError, match="feed inputs of integers .*'image' float32"):
+    with pytest.raises(CalibrationError, match=r"feed inputs of integers .*'image' float32"):
         feeds(path, [1, 2], model=image_model())
