@@ -38,8 +38,12 @@ class PruneConfig:
             proved piece by piece.
         compensation: name of an installed compensation pass, or a pass object, that repairs what
             stays; None leaves it as it is.
-        calibration: inputs for passes that run the model: arrays by input name, one array, or
+        calibration: inputs for passes that run the model: a path (``.npz``, ``.npy``, ``.jsonl``,
+            a folder of images), arrays by input name, one array, an iterable of these, or
             :class:`~spa_onnx.calibrate.batches.Batches`.
+        samples: most items of it that are used; None takes 512.
+        preprocess: what makes inputs of images and tokens: the path of a description, the name of a
+            preset, or a :class:`~spa_onnx.calibrate.preprocess.Preprocess`.
         recipe: text of the recipe that the passes come from, for reports; see :meth:`of_recipe`.
         statistics_memory: bytes that what is collected from runs may take at once.
     """
@@ -56,6 +60,8 @@ class PruneConfig:
     proof_memory: int = PROOF_MEMORY
     compensation: Any = None
     calibration: Any = None
+    samples: int | None = None
+    preprocess: Any = None
     statistics_memory: int = STATISTICS_MEMORY
     recipe: str = ""
 
@@ -83,6 +89,10 @@ class PruneConfig:
         if self.statistics_memory < 1:
             text = f"statistics memory {self.statistics_memory} is not a positive number of bytes"
             raise UsageError(text)
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"samples {self.samples} is not a positive number")
+        if self.calibration is None and (self.samples or self.preprocess) is not None:
+            raise UsageError("samples and preprocess describe calibration inputs; give these too")
         chosen_kinds(self.granularity)
         for name, shape in self.input_shapes.items():
             if any(n < 1 for n in shape):

@@ -206,11 +206,34 @@ class CalibrationError(SpaError):
     """Calibration inputs do not fit the model, or hold nothing to learn from."""
 
 
+class CalibrationInputError(CalibrationError):
+    """What one input is given does not fit it."""
+
+    def __init__(self, name: str, problem: str, remedy: str) -> None:
+        super().__init__(f"calibration input {name!r} {problem}. {remedy}")
+
+
+class CalibrationFileError(CalibrationError):
+    """A file or folder of calibration inputs that cannot be used."""
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{path}: {problem}. {remedy}")
+
+
+class PreprocessError(UsageError):
+    """A description of preprocessing that is broken or does not fit the model."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"preprocessing {source}: {problem}".replace("  ", " "))
+
+
 class CalibrationMissingError(UsageError):
     """A pass needs runs of the model, and there is nothing to run it on."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"pass {name} runs the model and needs inputs: give calibration inputs")
+        super().__init__(
+            f"pass {name} runs the model and needs inputs: give them with --calib PATH"
+        )
 
 
 class EvaluationError(UsageError):

@@ -46,6 +46,7 @@ class Finishing:
         config: options of the run.
         repair: changes weights after the proof; None leaves them.
         stages: the clock.
+        notes: for the report, of earlier stages.
     """
 
     loaded: LoadedModel
@@ -56,6 +57,7 @@ class Finishing:
     config: PruneConfig
     repair: Repair | None
     stages: Stages
+    notes: tuple[str, ...] = ()
 
     def in_memory(self) -> tuple[PruneReport, bytes]:
         """Return the report and the model's bytes.
@@ -139,4 +141,5 @@ class Finishing:
             proof,
             self.stages.seconds,
             repaired,
+            self.notes,
         )

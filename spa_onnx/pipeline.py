@@ -12,6 +12,7 @@ import onnx
 from spa_onnx.allocate.problem import keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.calibrate.engine import Passes, make_engine
+from spa_onnx.calibrate.sources import ReadOnce
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import costs
@@ -99,6 +100,8 @@ def prune(
     config = config or PruneConfig()
     stages = Stages(observer)
     passes = Passes.of(config)
+    if config.calibration is not None:
+        config = replace(config, calibration=ReadOnce(config.calibration))
     check_output(model, output)
     with stages("load"):
         loaded = load(model)
@@ -131,7 +134,7 @@ def _prune(
     engine = None
     if passes.run_the_model:
         with stages("calibrate"):
-            engine = make_engine(loaded, analysis, config, passes)
+            engine = make_engine(loaded, analysis, config, passes, stages.part)
     reader = engine.reader() if engine is not None and "moments" in passes.needs else None
     with stages("score"):
         scores = score(analysis, passes.importance, config.seed, reader)
@@ -141,7 +144,8 @@ def _prune(
         kept = keep_best(analysis, scores, passes.allocation.allocate(problem))
     plan = make_plan(analysis, kept, settings_of(config, rigid))
     repair = engine.repair(passes.compensation) if engine and passes.compensation else None
-    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages)
+    notes = engine.notes if engine else ()
+    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages, notes)
     return _finish(parts, output)
 
 

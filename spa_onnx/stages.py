@@ -6,9 +6,19 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 Observer = Callable[[str], None]
 """Called with the name of each stage as it starts."""
+
+
+@runtime_checkable
+class PartObserver(Protocol):
+    """An observer that is also told how far the stage is that it heard of last."""
+
+    def part(self, done: int, total: int) -> None:
+        """Hear of a step."""
+        ...
 
 
 @dataclass(slots=True)
@@ -28,3 +38,8 @@ class Stages:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def part(self, done: int, total: int) -> None:
+        """Tell an observer that wants to know how far the present stage is."""
+        if isinstance(self.observer, PartObserver):
+            self.observer.part(done, total)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Feed = NDArray[Any]
+Feeds = Mapping[str, Feed]
+
+ORIGIN = "calibration data"
+"""What reports call inputs that a user gave."""
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Inputs of a model, the same with every iteration.
 
@@ -30,7 +35,7 @@ class Batches(Protocol):
         """Return where the items come from, for reports."""
         ...
 
-    def __iter__(self) -> Iterator[Mapping[str, Feed]]:
+    def __iter__(self) -> Iterator[Feeds]:
         """Yield one array for every input, batch by batch."""
         ...
 
@@ -41,32 +46,64 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArrayBatches:
-    """Arrays in memory, or mapped from files, cut along their first axis.
+    """Arrays in memory, or mapped from files, cut along their batch axes.
 
     Attributes:
-        arrays: one array for every input, equally long along the first axis.
+        arrays: one array for every input, equally long along the batch axis.
         size: items in a batch.
         origin: where they come from.
+        axes: batch axis of an input, the first where it is not named; None for an array that every
+            batch gets whole.
+        dtypes: types that batches are cast to, where the arrays have another one.
+        whole: batches have exactly ``size`` items; what does not fill the last one is left out.
     """
 
-    arrays: Mapping[str, Feed]
+    arrays: Feeds
     size: int
-    origin: str = "calibration data"
+    origin: str = ORIGIN
+    axes: Mapping[str, int | None] = field(default_factory=dict)
+    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def samples(self) -> int:
-        """Return the length of the first axis."""
-        return len(next(iter(self.arrays.values()))) if self.arrays else 0
+        """Return the length of the batch axis, as far as batches go."""
+        lengths = (
+            array.shape[axis]
+            for n, array in self.arrays.items()
+            if (axis := self._axis(n)) is not None
+        )
+        length = next(lengths, 0)
+        return length - length % self.size if self.whole else length
 
-    def __iter__(self) -> Iterator[Mapping[str, Feed]]:
-        """Yield consecutive slices; items that do not fill the last batch of a fixed size stay."""
-        for start in range(0, self.samples, self.size):
-            yield {
-                name: np.ascontiguousarray(array[start : start + self.size])
-                for name, array in self.arrays.items()
-            }
+    def __iter__(self) -> Iterator[Feeds]:
+        """Yield consecutive slices; the last may be shorter unless batches are ``whole``."""
+        stop = self.samples
+        for start in range(0, stop, self.size):
+            items = slice(start, min(start + self.size, stop))
+            yield {name: self._cast(name, self._part(name, items)) for name in self.arrays}
 
     def first(self, count: int) -> ArrayBatches:
-        """Return the first items as arrays of their own length."""
-        cut = {name: array[:count] for name, array in self.arrays.items()}
-        return ArrayBatches(cut, min(self.size, max(1, count)), self.origin)
+        """Return the first items, at least one; whole batches stay whole."""
+        count = max(1, count)
+        size = self.size if self.whole else min(self.size, count)
+        items = slice(0, max(size, count - count % size) if self.whole else count)
+        cut = {name: self._part(name, items) for name in self.arrays}
+        return replace(self, arrays=cut, size=size)
+
+    def _axis(self, name: str) -> int | None:
+        return self.axes.get(name, 0)
+
+    def _part(self, name: str, items: slice) -> Feed:
+        axis = self._axis(name)
+        return self.arrays[name] if axis is None else take(self.arrays[name], items, axis)
+
+    def _cast(self, name: str, array: Feed) -> Feed:
+        made: Feed = np.ascontiguousarray(array, self.dtypes.get(name))
+        return made.reshape(array.shape)  # NumPy makes a number an array of one
+
+
+def take(array: Feed, items: slice, axis: int) -> Feed:
+    """Return items along an axis, as a view."""
+    part: Feed = array[(slice(None),) * axis + (items,)]
+    return part

@@ -8,7 +8,7 @@ ICCV 2023 (there by layer and without refit).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,9 @@ class DistortionMeter:
         editor.make_inputs([name for h in handles.values() for name in (h.weight, h.bias)])
         session = open_session(model, moments.weights, outputs)
         dense = [session.run(outputs, feeds) for feeds in self.batches]
-        run = _Comparison(session, outputs, self.batches, dense)
+        columns = zip(*dense, strict=True)
+        energy = [variation(c) if c[0].dtype.kind == "f" else 0.0 for c in columns]
+        run = _Comparison(session, outputs, self.batches, dense, np.array(energy))
         found: dict[int, FloatArray] = {}
         for k, dim in enumerate(self.analysis.dims):
             if self.observer is not None:
@@ -127,6 +129,24 @@ def _through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
     return curve
 
 
+def variation(batches: Iterable[NDArray[Any]]) -> float:
+    """Return the squared distance of items from their mean, added up over all batches.
+
+    A batch may hold a single item. Items of different shapes, such as texts of different lengths,
+    have a mean for each shape.
+    """
+    sums: dict[tuple[int, ...], tuple[int, FloatArray, float]] = {}
+    for batch in batches:
+        items = np.atleast_1d(batch).astype(np.float64)
+        count, total, squares = sums.get(items.shape[1:], (0, np.zeros(items.shape[1:]), 0.0))
+        more = float(np.square(items).sum())
+        sums[items.shape[1:]] = (count + len(items), total + items.sum(axis=0), squares + more)
+    return sum(
+        max(0.0, squares - float(np.square(total).sum()) / max(1, count))
+        for count, total, squares in sums.values()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Comparison:
     """Distance of a run's outputs to those of the dense network."""
@@ -135,19 +155,18 @@ class _Comparison:
     outputs: Sequence[str]
     batches: Batches
     dense: Sequence[Sequence[NDArray[Any]]]
+    energy: FloatArray
 
     def distance(self, changed: Feeds) -> float:
         """Return squared changes over variances, the mean over outputs of floats."""
         if not changed:
             return 0.0
-        error, energy = np.zeros(len(self.outputs)), np.zeros(len(self.outputs))
+        error = np.zeros(len(self.outputs))
         for feeds, dense in zip(self.batches, self.dense, strict=True):
             for k, (new, old) in enumerate(
                 zip(self.session.run(self.outputs, {**feeds, **changed}), dense, strict=True)
             ):
                 if new.shape == old.shape and old.dtype.kind == "f" and old.size:
-                    old = old.astype(np.float64)
-                    error[k] += np.square(new - old).sum()
-                    energy[k] += np.square(old - old.mean(axis=0)).sum()
-        known = energy > 0
-        return float((error[known] / energy[known]).mean()) if known.any() else 0.0
+                    error[k] += np.square(new - old.astype(np.float64)).sum()
+        known = self.energy > 0
+        return float((error[known] / self.energy[known]).mean()) if known.any() else 0.0

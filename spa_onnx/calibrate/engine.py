@@ -16,12 +16,14 @@ from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distortion import DistortionMeter
 from spa_onnx.calibrate.layers import layers_of
-from spa_onnx.calibrate.sources import read_calibration
+from spa_onnx.calibrate.sources import Tell, read_calibration
 from spa_onnx.compensate.model import repair_model
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs
-from spa_onnx.errors import CalibrationMissingError
+from spa_onnx.errors import CalibrationError, CalibrationMissingError
+from spa_onnx.execute.runtime import open_session
+from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Repair
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept
@@ -91,6 +93,8 @@ class CalibrationEngine:
         model: its skeleton as it is run.
         batches: the inputs.
         config: options of the run.
+        notes: what a user should know of the inputs.
+        tell: told how far a run over the inputs is: what is done, of how much.
     """
 
     loaded: LoadedModel
@@ -98,6 +102,8 @@ class CalibrationEngine:
     model: onnx.ModelProto
     batches: Batches
     config: PruneConfig
+    notes: tuple[str, ...] = ()
+    tell: Tell | None = None
     _reader: ConsumerReader | None = None
 
     def reader(self) -> ConsumerReader:
@@ -111,6 +117,7 @@ class CalibrationEngine:
                 self.config.statistics_memory,
                 self.config.seed,
                 self.config.proof_memory,
+                self.tell,
             )
             self._reader = ConsumerReader(self.analysis, moments)
         return self._reader
@@ -121,7 +128,7 @@ class CalibrationEngine:
         work = cost.operations.at(sizes) * 4 * max(1, len(sizes))
         affordable = int(COMPARED_WORK / max(1.0, work))
         few = self.batches.first(min(MOST_COMPARED, max(LEAST_COMPARED, affordable)))
-        return DistortionMeter(self.analysis, self.reader(), few, DAMPING).curves(scores)
+        return DistortionMeter(self.analysis, self.reader(), few, DAMPING, self.tell).curves(scores)
 
     def repair(self, compensation: Compensation) -> Repair:
         """Return what repairs the pruned model."""
@@ -136,13 +143,18 @@ class CalibrationEngine:
                 self.batches,
                 compensation,
                 self.config,
+                self.tell,
             )
 
         return run
 
 
 def make_engine(
-    loaded: LoadedModel, analysis: Analysis, config: PruneConfig, passes: Passes
+    loaded: LoadedModel,
+    analysis: Analysis,
+    config: PruneConfig,
+    passes: Passes,
+    tell: Tell | None = None,
 ) -> CalibrationEngine:
     """Return the engine of a run.
 
@@ -154,5 +166,25 @@ def make_engine(
     if given is None:
         raise CalibrationMissingError(passes.first_that_runs())
     state = analysis.propagation
-    batches = read_calibration(given, state, config.input_shapes)
-    return CalibrationEngine(loaded, analysis, state.graph.model, batches, config)
+    inputs = read_calibration(given, state, config.samples, config.preprocess, tell)
+    model = state.graph.model
+    _try(model, loaded, inputs.batches, config.proof_memory)
+    return CalibrationEngine(loaded, analysis, model, inputs.batches, config, inputs.notes, tell)
+
+
+def _try(model: onnx.ModelProto, loaded: LoadedModel, batches: Batches, memory: int) -> None:
+    """Run the longest batch, so that what the model cannot run is told before any work.
+
+    Raises:
+        CalibrationError: ONNX Runtime does not run it.
+    """
+    outputs = [entry.name for entry in model.graph.output]
+    longest = max(batches, key=lambda feeds: sum(np.asarray(a).size for a in feeds.values()))
+    try:
+        open_session(model, loaded.weights, outputs, memory=memory).run(outputs, longest)
+    except RefusedError as failure:
+        shapes = ", ".join(f"{n!r} {list(a.shape)}" for n, a in longest.items())
+        raise CalibrationError(
+            f"the model does not run on calibration inputs of {shapes}: {failure}. "
+            "Check them in ONNX Runtime, and give shorter ones if they are long"
+        ) from failure

@@ -90,6 +90,36 @@ seed_option = click.option(
     show_default=True,
     help="For passes and inputs that are drawn.",
 )
+importance_option = click.option(
+    "--importance", default="l2", show_default=True, help="Pass that scores lanes."
+)
+allocation_option = click.option(
+    "--allocation", help="Pass that spends the budget.  [default: uniform or global]"
+)
+align_option = click.option(
+    "--align", type=click.IntRange(1), default=1, show_default=True, help="Multiple of kept widths."
+)
+compensation_option = click.option(
+    "--compensation", metavar="NAME", help="Pass that repairs what stays.  [default: none]"
+)
+calibration_option = click.option(
+    "--calib",
+    "calibration",
+    type=FILE,
+    metavar="PATH",
+    help="Inputs for passes that run the model: .npz, .npy, .jsonl of token ids, folder of images.",
+)
+samples_option = click.option(
+    "--samples",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most items of --calib that are used.  [default: 512]",
+)
+preprocess_option = click.option(
+    "--preprocess",
+    metavar="FILE.toml",
+    help="How images become inputs: a description, or imagenet or symmetric.",
+)
 verify_option = click.option(
     "--no-verify", "proved", flag_value=False, default=True, help="Skip the proof."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,14 +11,20 @@ from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
 from spa_onnx.cli.files import check_output, check_texts, weights_of, write_text
 from spa_onnx.cli.options import (
     FILE,
-    Shapes,
+    align_option,
+    allocation_option,
+    calibration_option,
+    compensation_option,
     exclude_option,
     granularity_option,
+    importance_option,
     input_shape_option,
     model_argument,
     output_option,
+    preprocess_option,
     proof_memory_option,
     quiet_option,
+    samples_option,
     seed_option,
     verify_option,
 )
@@ -39,11 +46,13 @@ STANDARD_OUTPUT = Path("-")
 @click.option(
     "--keep-params", type=float, metavar="P", help="Keep at most this share of parameters."
 )
-@click.option("--importance", default="l2", show_default=True, help="Pass that scores lanes.")
-@click.option("--allocation", help="Pass that spends the budget.  [default: uniform or global]")
-@click.option(
-    "--align", type=click.IntRange(1), default=1, show_default=True, help="Multiple of kept widths."
-)
+@importance_option
+@allocation_option
+@compensation_option
+@calibration_option
+@samples_option
+@preprocess_option
+@align_option
 @granularity_option
 @exclude_option
 @input_shape_option
@@ -61,46 +70,25 @@ def prune(
     ratio: float | None,
     keep_flops: float | None,
     keep_params: float | None,
-    importance: str,
-    allocation: str | None,
-    align: int,
-    granularity: tuple[str, ...],
-    exclude: tuple[str, ...],
-    input_shapes: Shapes,
-    seed: int,
     plan_out: Path | None,
     report_out: Path | None,
     proved: bool,
-    proof_memory: int,
     quiet: bool,
+    **fields: Any,
 ) -> None:
     """Remove lanes of MODEL and write the smaller model.
 
     Without a budget, half of the lanes of every prunable dim go (--ratio 0.5).
     """
+    # every other option is the field of the configuration that has its name
     budget = _budget(ratio, keep_flops, keep_params)
-    check_output(output)
+    config = PruneConfig(budget=budget, verify=proved, **fields)
     printed = report_out == STANDARD_OUTPUT
     texts = {"--plan-out": plan_out, "--json": None if printed else report_out}
-    files = {option: path for option, path in texts.items() if path is not None}
-    data = output.with_name(output.name + ".data")
-    results = {"the output": output, "the output's weights": data}
-    check_texts(files, {"the model": model, **results, **weights_of(model, files.values())})
+    _check_files(model, output, config, {o: path for o, path in texts.items() if path is not None})
 
     from spa_onnx.pipeline import prune as run
 
-    config = PruneConfig(
-        budget=budget,
-        importance=importance,
-        allocation=allocation,
-        align=align,
-        exclude=exclude,
-        granularity=granularity,
-        input_shapes=input_shapes,
-        seed=seed,
-        verify=proved,
-        proof_memory=proof_memory,
-    )
     with progress(quiet=quiet) as observer:
         result = run(model, config, output=output, observer=observer)
     if plan_out is not None:
@@ -111,6 +99,21 @@ def prune(
         write_text(report_out, result.report.to_json())
     if not quiet:
         show_run(result.report, model, output, stderr=printed)
+
+
+def _check_files(model: Path, output: Path, config: PruneConfig, texts: dict[str, Path]) -> None:
+    """Refuse destinations that cannot be written, or that would overwrite what must survive.
+
+    Raises:
+        UsageError: names the option.
+    """
+    check_output(output)
+    data = output.with_name(output.name + ".data")
+    given = {"--calib": config.calibration, "--preprocess": config.preprocess}
+    read = {f"the file of {name}": Path(path) for name, path in given.items() if path is not None}
+    check_texts({"--output": output}, read)
+    taken = {"the model": model, "the output": output, "the output's weights": data, **read}
+    check_texts(texts, {**taken, **weights_of(model, texts.values())})
 
 
 def _budget(ratio: float | None, keep_flops: float | None, keep_params: float | None) -> Budget:

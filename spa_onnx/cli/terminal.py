@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 FILE_WIDTH = 200
 """Columns of a table in a file, where nothing needs to fit a window."""
@@ -59,8 +61,23 @@ def _spinner() -> Generator[Callable[[str], None]]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with console(stderr=True) as screen, Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task("start", total=None)
-        yield lambda stage: bar.update(task, description=stage)
+        yield _Spinner(bar, bar.add_task("start", total=None))
+
+
+@dataclass(slots=True)
+class _Spinner:
+    """Shows the present stage, and how far it is where it says so."""
+
+    bar: Progress
+    task: TaskID
+    stage: str = "start"
+
+    def __call__(self, stage: str) -> None:
+        self.stage = stage
+        self.bar.update(self.task, description=stage)
+
+    def part(self, done: int, total: int) -> None:
+        self.bar.update(self.task, description=f"{self.stage} {done:,} of {total:,}")
 
 
 def _stage_lines() -> Callable[[str], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.distortion import variation
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.compensate.sequential import SequentialRepair
 from spa_onnx.config import PruneConfig
@@ -40,6 +41,7 @@ def repair_model(
     batches: Batches,
     compensation: Compensation,
     config: PruneConfig,
+    tell: Callable[[int, int], None] | None = None,
 ) -> tuple[Rewritten, RepairReport]:
     """Return the repaired model, whose other weights are those of ``pruned``, and a report."""
     state = analysis.propagation
@@ -59,6 +61,7 @@ def repair_model(
         config.seed,
         config.statistics_memory,
         memory,
+        tell,
     )
     layers = repair.run(graph, compensation)
     after = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
@@ -81,7 +84,7 @@ def distance(dense: Outputs, other: Outputs) -> float:
         same = all(a.shape == b.shape and b.dtype.kind == "f" and a.ndim for a, b in pairs)
         if not same:
             continue
-        energy = sum(float(np.square(a - a.mean(axis=0)).sum()) for a, _ in pairs)
+        energy = variation(a for a, _ in pairs)
         if energy > 0:
             shares.append(sum(float(np.square(a - b).sum()) for a, b in pairs) / energy)
     return float(np.mean(shares)) if shares else 0.0

@@ -179,6 +179,7 @@ class _Walk:
     matched: Callable[[onnx.ModelProto], onnx.ModelProto]
     _types: dict[str, onnx.TypeProto] = field(default_factory=dict)
     _alive: set[str] = field(default_factory=set)
+    _count: int = 0
 
     def __post_init__(self) -> None:
         self._types = {v.name: v.type for v in self.model.graph.input}
@@ -197,17 +198,12 @@ class _Walk:
                 for name, value in zip(names, session.run(names, given), strict=True):
                     self.shelf.put((name, number), value)
                     self._types[name] = _type_of(value)
+                self._count = number + 1
             self._alive.update(names)
         for name in self._alive - later:
-            for number in range(self._count()):
+            for number in range(self._count):
                 self.shelf.drop((name, number))
         self._alive &= later
-
-    def _count(self) -> int:
-        return -(-self.batches.samples // max(1, self._size()))
-
-    def _size(self) -> int:
-        return len(next(iter(next(iter(self.batches)).values())))
 
 
 def _type_of(value: Array) -> onnx.TypeProto:

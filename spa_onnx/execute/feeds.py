@@ -122,7 +122,7 @@ def make_feeds(
         GraphError: an input has a type that cannot be made up.
     """
     rng = np.random.default_rng(seed)
-    rows = _table_rows(state)
+    rows = table_rows(state)
     feeds: dict[str, Feed] = {}
     for entry in state.graph.inputs:
         axes = state.axes.get(entry.name)
@@ -170,7 +170,7 @@ def _array(
     return rng.standard_normal(shape).astype(dtype)
 
 
-def _table_rows(state: Propagation) -> dict[str, int]:
+def table_rows(state: Propagation) -> dict[str, int]:
     """Return how many rows the smallest table has that an integer input indexes."""
     origin = {entry.name: entry.name for entry in state.graph.inputs}
     rows: dict[str, int] = {}

@@ -37,6 +37,7 @@ def make_report(
     proof: Proof | None,
     seconds: Mapping[str, float],
     repair: RepairReport | None = None,
+    notes: tuple[str, ...] = (),
 ) -> PruneReport:
     """Return the report of a finished run."""
     before = np.array([d.dim.size for d in analysis.dims], np.int64)
@@ -56,7 +57,7 @@ def make_report(
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
-        notes=_notes(analysis, rewritten, plan, proof),
+        notes=notes + _notes(analysis, rewritten, plan, proof),
         repair=repair,
     )
 

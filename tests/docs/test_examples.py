@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spa_onnx
+from spa_onnx.calibrate.preprocess import read_preprocess
 from spa_onnx.cli import main
 from spa_onnx.ops.rules import RULES
 from spa_onnx.recipe import PARTS, parse_recipe
@@ -55,6 +56,19 @@ def test_the_python_page_runs(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {
         "models", "pruned.onnx", "smaller.onnx", "plan.json",
     }  # fmt: skip
+
+
+def test_the_calibration_page_runs(folder: Path) -> None:
+    (code,), (steps,) = (blocks("docs/calibration.md", n) for n in ("python", "toml"))
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/calibration.md", "exec"), names)
+    repair = names["repair"]
+    assert repair.samples == 250
+    assert repair.after < repair.before / 2
+    (folder / "steps.toml").write_text(steps)
+    made = read_preprocess(folder / "steps.toml")
+    assert made is not None
+    assert (made.size, made.shorter, made.std) == ((32, 32), 36, (0.229, 0.224, 0.225))
 
 
 def test_the_passes_page_is_a_distribution_that_works(folder: Path) -> None:

@@ -128,6 +128,11 @@ CASES: list[tuple[type[spa_onnx.SpaError], Callable[[], None], str]] = [
         r"dim weight_1:0#\d+: weights of .*'weight_1'.* are NaN, .*--importance random",
     ),
     (
+        errors.CalibrationMissingError,
+        lambda: prune(chain(), importance="obspa"),
+        "pass GroupObs runs the model and needs inputs: give them with --calib PATH",
+    ),
+    (
         errors.BudgetError,
         lambda: prune(chain(), budget=spa_onnx.KeepFlops(0.01)),
         "cannot keep only 0.01 of the operations: with one lane left .* 0.125 remain; ask for",
@@ -154,6 +159,9 @@ ELSEWHERE = {
     "PlanError",  # plan/test_plan.py
     "InternalError",  # score/test_lift.py
     "DuplicatePassError", "PassLoadError",  # test_registry.py
+    "CalibrationError", "CalibrationInputError",  # calibrate/test_check.py
+    "CalibrationFileError",  # calibrate/test_array_files.py
+    "PreprocessError",  # calibrate/test_preprocess.py
 }  # fmt: skip
 
 
