@@ -152,7 +152,12 @@ class _Reader:
             self._note_more(len(found))
         paths = spread(found, self.limit)
         pieces = read_images(paths, picture, steps)
-        return record(pieces, self.checker, len(paths), self.tell)
+        return record(pieces, self.checker, self.limit, self._tell_of(len(paths)))
+
+    def _tell_of(self, total: int) -> Tell | None:
+        """Return what tells of a known number of items."""
+        tell = self.tell
+        return None if tell is None else lambda done, _limit: tell(done, total)
 
     def _batches(self, source: Batches) -> Batches:
         chosen = source if self.samples is None else source.first(self.samples)
