@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
     from spa_onnx.analyse.dims import Analysis
+    from spa_onnx.calibrate.preprocess import Preprocess
     from spa_onnx.config import PruneConfig
     from spa_onnx.errors import (
         BudgetError,
+        CalibrationError,
+        CalibrationMissingError,
         ExternalDataError,
         GraphError,
         InputShapeError,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
         NonFiniteWeightsError,
         NothingToPruneError,
         PlanError,
+        PreprocessError,
         ProofFailedError,
         RuntimeRefusedError,
         SamePathError,
@@ -45,9 +49,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "spa_onnx.allocate.budget": ("Budget", "KeepFlops", "KeepParams", "KeepSize", "Ratio"),
     "spa_onnx.analyse.dims": ("Analysis",),
+    "spa_onnx.calibrate.preprocess": ("Preprocess",),
     "spa_onnx.config": ("PruneConfig",),
     "spa_onnx.errors": (
         "BudgetError",
+        "CalibrationError",
+        "CalibrationMissingError",
         "ExternalDataError",
         "GraphError",
         "InputShapeError",
@@ -56,6 +63,7 @@ _HOMES = {
         "NonFiniteWeightsError",
         "NothingToPruneError",
         "PlanError",
+        "PreprocessError",
         "ProofFailedError",
         "RuntimeRefusedError",
         "SamePathError",
@@ -76,6 +84,8 @@ __all__ = [
     "Analysis",
     "Budget",
     "BudgetError",
+    "CalibrationError",
+    "CalibrationMissingError",
     "ExternalDataError",
     "GraphError",
     "InputShapeError",
@@ -88,6 +98,8 @@ __all__ = [
     "NothingToPruneError",
     "Plan",
     "PlanError",
+    "Preprocess",
+    "PreprocessError",
     "Proof",
     "ProofFailedError",
     "PruneConfig",

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 Source = str | Path | onnx.ModelProto
 
+UNUSED = (
+    "the calibration inputs were not used: no pass of this run needs them; --importance obspa or "
+    "--compensation ridge does",
+)
+
 
 @dataclass(slots=True)
 class PruneResult:
@@ -144,7 +149,7 @@ def _prune(
         kept = keep_best(analysis, scores, passes.allocation.allocate(problem))
     plan = make_plan(analysis, kept, settings_of(config, rigid))
     repair = engine.repair(passes.compensation) if engine and passes.compensation else None
-    notes = engine.notes if engine else ()
+    notes = engine.notes if engine else UNUSED if config.calibration is not None else ()
     parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages, notes)
     return _finish(parts, output)
 

@@ -56,6 +56,7 @@ class ArrayBatches:
             batch gets whole.
         dtypes: types that batches are cast to, where the arrays have another one.
         whole: batches have exactly ``size`` items; what does not fill the last one is left out.
+        chosen: numbers of the items that are used, in order; None for all.
     """
 
     arrays: Feeds
@@ -64,6 +65,7 @@ class ArrayBatches:
     axes: Mapping[str, int | None] = field(default_factory=dict)
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
     whole: bool = False
+    chosen: NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:
@@ -73,7 +75,7 @@ class ArrayBatches:
             for n, array in self.arrays.items()
             if (axis := self._axis(n)) is not None
         )
-        length = next(lengths, 0)
+        length = next(lengths, 0) if self.chosen is None else len(self.chosen)
         return length - length % self.size if self.whole else length
 
     def __iter__(self) -> Iterator[Feeds]:
@@ -88,6 +90,8 @@ class ArrayBatches:
         count = max(1, count)
         size = self.size if self.whole else min(self.size, count)
         items = slice(0, max(size, count - count % size) if self.whole else count)
+        if self.chosen is not None:
+            return replace(self, chosen=self.chosen[items], size=size)
         cut = {name: self._part(name, items) for name in self.arrays}
         return replace(self, arrays=cut, size=size)
 
@@ -96,14 +100,16 @@ class ArrayBatches:
 
     def _part(self, name: str, items: slice) -> Feed:
         axis = self._axis(name)
-        return self.arrays[name] if axis is None else take(self.arrays[name], items, axis)
+        if axis is None:
+            return self.arrays[name]
+        return take(self.arrays[name], items if self.chosen is None else self.chosen[items], axis)
 
     def _cast(self, name: str, array: Feed) -> Feed:
         made: Feed = np.ascontiguousarray(array, self.dtypes.get(name))
         return made.reshape(array.shape)  # NumPy makes a number an array of one
 
 
-def take(array: Feed, items: slice, axis: int) -> Feed:
-    """Return items along an axis, as a view."""
+def take(array: Feed, items: slice | NDArray[np.int64], axis: int) -> Feed:
+    """Return items along an axis; a slice of them is a view."""
     part: Feed = array[(slice(None),) * axis + (items,)]
     return part

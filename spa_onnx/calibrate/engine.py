@@ -186,5 +186,5 @@ def _try(model: onnx.ModelProto, loaded: LoadedModel, batches: Batches, memory: 
         shapes = ", ".join(f"{n!r} {list(a.shape)}" for n, a in longest.items())
         raise CalibrationError(
             f"the model does not run on calibration inputs of {shapes}: {failure}. "
-            "Check them in ONNX Runtime, and give shorter ones if they are long"
+            "Check them in ONNX Runtime; --preprocess with `length = 128` cuts long texts"
         ) from failure

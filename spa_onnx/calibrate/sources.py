@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.array_files import read_npy, read_npz
@@ -93,7 +95,9 @@ class _Reader:
 
     @property
     def limit(self) -> int:
-        return self.samples or SAMPLES
+        """Most items, at least those of one batch of a fixed size."""
+        limit, fixed = self.samples or SAMPLES, self.checker.signature.fixed
+        return max(fixed, limit - limit % fixed) if fixed else limit
 
     def read(self, source: Any) -> Batches:
         if isinstance(source, str | Path):
@@ -148,7 +152,12 @@ class _Reader:
             self._note_more(len(found))
         paths = spread(found, self.limit)
         pieces = read_images(paths, picture, steps)
-        return record(pieces, self.checker, len(paths), self.tell)
+        return record(pieces, self.checker, self.limit, self._tell_of(len(paths)))
+
+    def _tell_of(self, total: int) -> Tell | None:
+        """Return what tells of a known number of items."""
+        tell = self.tell
+        return None if tell is None else lambda done, _limit: tell(done, total)
 
     def _batches(self, source: Batches) -> Batches:
         chosen = source if self.samples is None else source.first(self.samples)
@@ -174,35 +183,26 @@ class _Reader:
         self.checker.names(arrays)
         self.checker.shapes({name: array.shape for name, array in arrays.items()})
         count = signature.count(arrays)
-        step = max(1, count // self.limit)
+        chosen = None
         if count > self.limit:
             self._note_more(count)
-        spread_out = {
-            s.name: arrays[s.name]
-            if s.items is None
-            else arrays[s.name][(slice(None),) * s.items + (slice(0, step * self.limit, step),)]
-            for s in sorted(signature, key=lambda s: s.items != 0)
-        }
-        size = signature.batch_size({n: a.shape for n, a in spread_out.items()})
-        batches = ArrayBatches(
-            spread_out,
-            size,
-            axes={s.name: s.items for s in signature},
-            dtypes={s.name: s.dtype for s in signature},
-            whole=signature.fixed is not None,
-        )
-        left_out = signature.count(spread_out) - batches.samples
+            chosen = np.arange(self.limit) * count // self.limit  # arrays may be sorted by class
+        ordered = signature.ordered(arrays)
+        size = signature.batch_size({n: a.shape for n, a in arrays.items()})
+        axes = {s.name: s.items for s in signature}
+        whole = signature.fixed is not None
+        raw = ArrayBatches(ordered, size, axes=axes, whole=whole, chosen=chosen)
+        left_out = min(count, self.limit) - raw.samples
         if left_out:
             text = (
                 f"{left_out} calibration items were left out: the model runs on batches of {size}"
             )
             self.checker.note(text)
-        raw = ArrayBatches(spread_out, size, axes=batches.axes, whole=batches.whole)
         for feeds in raw:
             self.checker.batch(feeds)
             if self.tell is not None:
-                self.tell(self.checker.items, batches.samples)
-        return batches
+                self.tell(self.checker.items, raw.samples)
+        return replace(raw, dtypes={s.name: s.dtype for s in signature})
 
     def _note_more(self, count: int) -> None:
         if self.samples is None:

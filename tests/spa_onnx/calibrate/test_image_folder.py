@@ -102,6 +102,17 @@ def test_many_pictures_are_chosen_evenly(folder: Path) -> None:
     np.testing.assert_allclose(joined(found.batches), wanted, rtol=1e-6)
 
 
+def test_pictures_that_fill_no_batch_are_told_of(folder: Path) -> None:
+    for k in range(7):
+        write(folder / f"{k}.png")
+    heard: list[tuple[int, int]] = []
+    model = image_model(2, 3, 8, 8)
+    found = read(folder, model, preprocess="symmetric", tell=lambda *parts: heard.append(parts))
+    assert found.batches.samples == 6
+    assert found.notes[0].startswith("1 calibration items were left out")
+    assert heard == [(2, 7), (4, 7), (6, 7)]
+
+
 def test_a_missing_description_is_noted(folder: Path) -> None:
     write(folder / "a.png")
     assert "pixels from 0 to 1 and nothing else" in read(folder, image_model()).notes[0]

@@ -72,12 +72,21 @@ def test_fixed_batches_are_whole_and_the_rest_is_told(form: str, tmp_path: Path)
 
 def test_samples_limit_the_items() -> None:
     assert read(ITEMS, image_model(), samples=9).batches.samples == 9
-    np.testing.assert_array_equal(
-        joined(read(ITEMS, image_model(), samples=10).batches), ITEMS[::7]
-    )
+    found = read(ITEMS, image_model(), samples=10).batches
+    np.testing.assert_array_equal(joined(found), ITEMS[::7])
+    np.testing.assert_array_equal(joined(found.first(3)), ITEMS[:21:7])
+    found = read(ITEMS, image_model(), samples=60).batches  # no class of sorted items is left out
+    np.testing.assert_array_equal(joined(found)[-1], ITEMS[68])
     assert read(one_by_one(ITEMS), image_model(), samples=9).batches.samples == 9
     batches = ArrayBatches({"image": ITEMS}, 64)
     assert read(batches, image_model(), samples=9).batches.samples == 9
+
+
+@pytest.mark.parametrize(("samples", "batches"), [(1, 1), (8, 1), (17, 2), (None, 8)])
+def test_a_limit_is_met_in_whole_batches(samples: int | None, batches: int) -> None:
+    for source in (ITEMS, one_by_one(ITEMS)):
+        found = read(source, image_model(8, 3, 8, 8), samples=samples).batches
+        assert lengths(found) == [8] * batches
 
 
 def test_an_endless_source_ends_and_a_long_one_is_told_of() -> None:

@@ -62,6 +62,11 @@ def test_samples_and_a_description_are_options(model: Path, output: Path, folder
     assert any("only 7 calibration items" in note for note in report["notes"])
 
 
+def test_inputs_that_no_pass_needs_are_told_of(model: Path, output: Path, folder: Path) -> None:
+    notes = report_of(model, "-o", output, "--calib", folder)["notes"]
+    assert any("the calibration inputs were not used" in note for note in notes)
+
+
 def test_lines_of_token_ids_repair_a_model(tmp_path: Path) -> None:
     model, lines = tmp_path / "model.onnx", tmp_path / "texts.jsonl"
     write_model(token_model(), model)
