@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,20 @@ import onnx
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import Allocation
 from spa_onnx.analyse.dims import Analysis
+from spa_onnx.calibrate.batch_norm import BatchStatistics, measure
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distortion import DistortionMeter
 from spa_onnx.calibrate.layers import layers_of
+from spa_onnx.calibrate.made_up import made_up
 from spa_onnx.calibrate.sources import read_calibration
 from spa_onnx.compensate.model import repair_model
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs
-from spa_onnx.errors import CalibrationMissingError
 from spa_onnx.finish import Repair
 from spa_onnx.load.model import LoadedModel
-from spa_onnx.plan.lanes import Kept
+from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.plan.settings import default_allocation
 from spa_onnx.registry import find_pass
 from spa_onnx.report.report import RepairReport
@@ -89,6 +90,7 @@ class CalibrationEngine:
         model: its skeleton as it is run.
         batches: the inputs.
         config: options of the run.
+        statistics: with which ``model`` normalises in place of the stored ones.
     """
 
     loaded: LoadedModel
@@ -96,6 +98,7 @@ class CalibrationEngine:
     model: onnx.ModelProto
     batches: Batches
     config: PruneConfig
+    statistics: BatchStatistics = field(default_factory=BatchStatistics)
     _reader: ConsumerReader | None = None
 
     def reader(self) -> ConsumerReader:
@@ -134,9 +137,14 @@ class CalibrationEngine:
                 self.batches,
                 compensation,
                 self.config,
+                self._matched,
             )
 
         return run
+
+    def _matched(self, part: onnx.ModelProto, lanes: KeptLanes) -> onnx.ModelProto:
+        """Return a part of the pruned model with the statistics that ``model`` has."""
+        return self.statistics.put_pruned(part, self.analysis.propagation, lanes)
 
 
 def make_engine(
@@ -144,13 +152,18 @@ def make_engine(
 ) -> CalibrationEngine:
     """Return the engine of a run.
 
+    Without calibration inputs some are made up, and every BatchNormalization takes their statistics
+    in place of the stored ones.
+
     Raises:
-        CalibrationMissingError: a pass needs inputs and none are given.
-        CalibrationError: the inputs do not fit the model.
+        CalibrationError: the inputs do not fit the model, or none can be made up.
     """
-    given: Any = config.calibration
-    if given is None:
-        raise CalibrationMissingError(passes.first_that_runs())
     state = analysis.propagation
-    batches = read_calibration(given, state, config.input_shapes)
-    return CalibrationEngine(loaded, analysis, state.graph.model, batches, config)
+    given: Any = config.calibration
+    if given is not None:
+        batches = read_calibration(given, state, config.input_shapes)
+        return CalibrationEngine(loaded, analysis, state.graph.model, batches, config)
+    batches = made_up(state, config.input_shapes, None, config.seed)
+    statistics = measure(state.graph.model, loaded.weights, batches, config.statistics_memory)
+    model = statistics.put(state.graph.model)
+    return CalibrationEngine(loaded, analysis, model, batches, config, statistics)
