@@ -86,7 +86,7 @@ class BatchStatistics:
 
         def kept(output: str, values: FloatArray) -> FloatArray:
             axes = dense.axes_of(output)
-            return values if axes is None else np.float64(lanes.slice(values, (axes[1],)))
+            return values if axes is None else lanes.slice(values, (axes[1],)).astype(np.float64)
 
         return self.put(model, kept)
 

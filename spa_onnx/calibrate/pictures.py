@@ -93,7 +93,7 @@ def make_pictures(
         pile = _Pile(min(step, count - start), height, width, rng, look)
         planes = pile.planes()
         parts.append(np.einsum("ck,nkhw->nchw", mixing, planes, optimize=True))
-    made = np.concatenate(parts) if parts else np.zeros((0, channels, height, width))
+    made = np.concatenate([np.zeros((0, channels, height, width), np.float32), *parts])
     values: Array = _developed(made, look, seed).astype(np.float32)
     if channels == 4:
         values[:, 3] = 1.0
@@ -173,10 +173,7 @@ class _Pile:
             y, x = down - leaf.centre[0], right - leaf.centre[1]
             u = (x * leaf.turn[0] + y * leaf.turn[1]) / leaf.radii[0]
             v = (y * leaf.turn[0] - x * leaf.turn[1]) / leaf.radii[1]
-            if leaf.square:
-                far = np.maximum(np.abs(u), np.abs(v))
-            else:
-                far = np.sqrt(u * u + v * v)
+            far = np.maximum(abs(u), abs(v)) if leaf.square else np.sqrt(u * u + v * v)
             far += leaf.wobble * fields[:, 0]
             cover = np.clip((1.0 - far) * leaf.soft + 0.5, 0.0, 1.0)
             mixed += cover[:, None] * (leaf.colour - mixed)
@@ -201,7 +198,7 @@ class _Pile:
             away = np.where((numbers > k)[:, None, None], 0.0, AWAY).astype(np.float32)
             longer = np.exp(0.4 * self._normal(1))
             angle = self._uniform(2 * np.pi, 0.0)
-            slopes = look.shading * self._normal(2) / 2
+            slopes = np.float32(look.shading / 2) * self._normal(2)
             yield _Leaf(
                 centre=(self._uniform(self.height, 0.0) + away, self._uniform(self.width, 0.0)),
                 turn=(np.cos(angle), np.sin(angle)),
