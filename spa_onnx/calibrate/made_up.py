@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +19,7 @@ from spa_onnx.algebra.expression import sizes_of
 from spa_onnx.algebra.size import terms_of
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.pictures import make_pictures
+from spa_onnx.calibrate.roles import Role, role_of
 from spa_onnx.calibrate.scale import BRIGHTEST, fit_scale
 from spa_onnx.calibrate.signals import make_signals
 from spa_onnx.calibrate.tokens import make_ids, make_mask, make_positions, make_segments
@@ -33,7 +34,6 @@ from spa_onnx.execute.feeds import (
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.execute.session import NotLoadedError, RefusedError, Session
 
-Role = Literal["picture", "picture last", "ids", "mask", "positions", "segments", "signal", "other"]
 Feeds = Mapping[str, Any]
 
 NUMBERS = 10_000_000
@@ -48,13 +48,8 @@ MOST_SEQUENCES = 256
 AT_ONCE, MOST_AT_ONCE = 2_500_000, 128
 """Numbers and items in a batch."""
 
-PICTURE_CHANNELS = (1, 3, 4)
-SMALLEST_PICTURE, SHORTEST_SIGNAL = 8, 256
 LENGTHS: Mapping[Role, int] = {"picture": 224, "picture last": 224, "ids": 64}
 """Lengths that are tried first where a model leaves them open."""
-
-STATE = ("past", "cache", "state", "hidden")
-"""Parts of names of inputs that hand results of an earlier run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,35 +298,3 @@ class _Maker:
 def _element(state: Propagation, name: str) -> int:
     entry = next(e for e in state.graph.inputs if e.name == name)
     return int(entry.type.tensor_type.elem_type)
-
-
-def role_of(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> Role:
-    """Return what an input is, by its type and shape, the table that it indexes, and its name."""
-    called = name.lower()
-    if dtype.kind in "iub" and "mask" in called:
-        return "mask"
-    if dtype.kind == "i" and "position" in called and shape:
-        return "positions"
-    if dtype.kind == "i" and ("token_type" in called or "segment" in called):
-        return "segments"
-    if dtype.kind in "iu" and rows:
-        return "ids"
-    if any(part in called for part in STATE):
-        return "other"
-    if dtype.kind == "f" or dtype == np.uint8:
-        kind = _picture(shape)
-        if kind is not None:
-            return kind
-        if dtype.kind == "f" and len(shape) in (2, 3) and shape[-1] >= SHORTEST_SIGNAL:
-            return "signal" if len(shape) == 2 or shape[1] == 1 else "other"
-    return "other"
-
-
-def _picture(shape: tuple[int, ...]) -> Role | None:
-    axes = shape[1:] if len(shape) == 4 else shape if len(shape) == 3 else ()
-    least = SMALLEST_PICTURE if len(shape) == 4 else 4 * SMALLEST_PICTURE
-    if axes and axes[0] in PICTURE_CHANNELS and min(axes[1:]) >= least:
-        return "picture"
-    if axes and axes[-1] in PICTURE_CHANNELS and min(axes[:-1]) >= least:
-        return "picture last"
-    return None

@@ -62,7 +62,7 @@ class Look:
     texture: float = 0.5
     shading: float = 0.5
     light: float = 0.2
-    colours: tuple[float, float, float] = (1.0, 0.25, 0.12)
+    colours: tuple[float, float, float] = (1.0, 0.38, 0.2)
     blur: float = 2.5
     mean: float = 0.46
     contrast: float = 0.25

@@ -48,7 +48,8 @@ def fit_scale(pictures: Array, state: Propagation, name: str) -> Array:
     if steps:
         is_bytes = abs(offset) > LARGE_OFFSET * abs(factor) or abs(factor) < SMALL_FACTOR
         brightest = np.float32(BRIGHTEST if is_bytes else 1.0)
-        return pictures * brightest
+        shown: Array = pictures * brightest
+        return shown
     mean = pictures.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64)
     deviation = np.maximum(pictures.std(axis=(0, 2, 3), keepdims=True, dtype=np.float64), 1e-6)
     plain = ((pictures - mean) / deviation).astype(np.float32)
