@@ -197,10 +197,3 @@ class InternalError(SpaError):
 
 class CalibrationError(SpaError):
     """Calibration inputs do not fit the model, or hold nothing to learn from."""
-
-
-class CalibrationMissingError(UsageError):
-    """A pass needs runs of the model, and there is nothing to run it on."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"pass {name} runs the model and needs inputs: give calibration inputs")

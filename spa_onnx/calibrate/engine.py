@@ -74,11 +74,6 @@ class Passes:
         """Say whether a pass needs runs of the model."""
         return bool(self.needs) or self.compensation is not None
 
-    def first_that_runs(self) -> str:
-        """Name a pass that needs runs of the model, for messages."""
-        found = [type(p).__name__ for p in (self.importance, self.allocation) if needs_of(p)]
-        return found[0] if found else type(self.compensation).__name__
-
 
 @dataclass(slots=True)
 class CalibrationEngine:

@@ -195,7 +195,9 @@ class _Maker:
         feeds = make_feeds(state, symbols, seed, fill)
         rows = table_rows(state)
         arrays = {n: a for n, a in feeds.items() if isinstance(a, np.ndarray)}
-        roles = {n: role_of(n, a.dtype, a.shape, rows.get(n, 0)) for n, a in arrays.items()}
+        roles: dict[str, Role] = {
+            n: role_of(n, a.dtype, a.shape, rows.get(n, 0)) for n, a in arrays.items()
+        }
         shapes = {n: a.shape for n, a in arrays.items()}
         return _Maker(state, symbols, seed, fill, shapes, roles, rows)
 

@@ -56,14 +56,14 @@ class Look:
     """
 
     leaves: int = 48
-    sizes: tuple[float, float] = (0.05, 0.6)
-    smallest: float = 1.0
+    sizes: tuple[float, float] = (0.03, 0.9)
+    smallest: float = 3.0
     slopes: tuple[float, float] = (0.7, 1.6)
     texture: float = 0.5
     shading: float = 0.5
     light: float = 0.2
     colours: tuple[float, float, float] = (1.0, 0.38, 0.2)
-    blur: float = 2.5
+    blur: float = 4.0
     mean: float = 0.46
     contrast: float = 0.25
     spread: float = 0.3
@@ -94,7 +94,7 @@ def make_pictures(
         planes = pile.planes()
         parts.append(np.einsum("ck,nkhw->nchw", mixing, planes, optimize=True))
     made = np.concatenate([np.zeros((0, channels, height, width), np.float32), *parts])
-    values: Array = _developed(made, look, seed).astype(np.float32)
+    values = _developed(made, look, seed)
     if channels == 4:
         values[:, 3] = 1.0
     return values
@@ -120,7 +120,7 @@ def _developed(made: Array, look: Look, seed: int) -> Array:
     contrast = np.exp(look.spread * rng.standard_normal((len(made), 1, 1, 1)))
     contrast /= np.sqrt(np.mean(contrast**2)) if len(made) else 1.0
     values = look.mean + look.contrast / max(scale, 1e-6) * contrast * made
-    clipped: Array = np.clip(values, 0.0, 1.0)
+    clipped: Array = np.clip(values, 0.0, 1.0).astype(np.float32)
     return clipped
 
 
@@ -194,9 +194,9 @@ class _Pile:
         for k in range(look.leaves):
             # the law r^-3 gives every size an equal share of the area
             even = self._uniform(low**-2 - high**-2, high**-2)
-            radius = even**-0.5
+            radius: Array = (even**-0.5).astype(np.float32)
             away = np.where((numbers > k)[:, None, None], 0.0, AWAY).astype(np.float32)
-            longer = np.exp(0.4 * self._normal(1))
+            longer: Array = np.exp(0.4 * self._normal(1)).astype(np.float32)
             angle = self._uniform(2 * np.pi, 0.0)
             slopes = np.float32(look.shading / 2) * self._normal(2)
             yield _Leaf(

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
 
 import spa_onnx
@@ -91,7 +92,7 @@ def test_a_first_normalisation_tells_mean_and_deviation(gain: float, shift: floa
     for tensor in told.graph.initializer:  # weights may lie outside of the skeleton
         values = state.graph.weights.array(tensor)
         tensor.ClearField("external_data")
-        tensor.data_location = 0
+        tensor.data_location = onnx.TensorProto.DEFAULT
         tensor.raw_data = values.tobytes()
     made = fit_scale(make_pictures(96, 3, 16, 16, seed=0), spa_onnx.analyze(told).propagation, "x")
     assert made.std((0, 2, 3)) == pytest.approx(np.full(3, gain), rel=0.25)
