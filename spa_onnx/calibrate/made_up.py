@@ -25,12 +25,7 @@ from spa_onnx.calibrate.signals import make_signals
 from spa_onnx.calibrate.tokens import make_ids, make_mask, make_positions, make_segments
 from spa_onnx.config import PROOF_MEMORY
 from spa_onnx.errors import CalibrationError, GraphError
-from spa_onnx.execute.feeds import (
-    input_symbols,
-    make_feeds,
-    symbol_choices,
-    table_rows,
-)
+from spa_onnx.execute.feeds import input_symbols, make_feeds, symbol_choices, table_rows
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.execute.session import NotLoadedError, RefusedError, Session
 

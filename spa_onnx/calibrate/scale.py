@@ -47,12 +47,11 @@ def fit_scale(pictures: Array, state: Propagation, name: str) -> Array:
     factor, offset, steps, at = _front(state.graph, name, pictures.shape[1])
     if steps:
         is_bytes = abs(offset) > LARGE_OFFSET * abs(factor) or abs(factor) < SMALL_FACTOR
-        brightest = np.float32(BRIGHTEST if is_bytes else 1.0)
-        shown: Array = pictures * brightest
-        return shown
+        brightest = BRIGHTEST if is_bytes else 1.0
+        return (pictures * np.float32(brightest)).astype(np.float32)
     mean = pictures.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64)
     deviation = np.maximum(pictures.std(axis=(0, 2, 3), keepdims=True, dtype=np.float64), 1e-6)
-    plain = ((pictures - mean) / deviation).astype(np.float32)
+    plain: Array = ((pictures - mean) / deviation).astype(np.float32)
     found = _told_by_normalisation(plain, state.graph, at)
     if found is None:
         return plain
