@@ -55,15 +55,15 @@ class Look:
         spread: of the logarithm of contrast among pictures.
     """
 
-    leaves: int = 48
-    sizes: tuple[float, float] = (0.03, 0.9)
-    smallest: float = 3.0
+    leaves: int = 24
+    sizes: tuple[float, float] = (0.05, 0.6)
+    smallest: float = 1.0
     slopes: tuple[float, float] = (0.7, 1.6)
     texture: float = 0.5
     shading: float = 0.5
     light: float = 0.2
     colours: tuple[float, float, float] = (1.0, 0.38, 0.2)
-    blur: float = 4.0
+    blur: float = 2.5
     mean: float = 0.46
     contrast: float = 0.25
     spread: float = 0.3
