@@ -6,8 +6,8 @@
         --evaluate models/scores.py:cifar10
 
 ``FOLDER`` holds ``cifar10_train20k.npz`` and ``cifar10_test5k.npz`` for :func:`cifar10` (arrays
-``jpeg``: JPEG files end to end, ``offset``, ``label``), and ``stsb_dev.npz`` for :func:`stsb` (token
-ids and masks of sentence pairs, and how alike people found them). Needs Pillow.
+``jpeg``: JPEG files end to end, ``offset``, ``label``), and ``stsb_dev.npz`` for :func:`stsb`:
+token ids and masks of sentence pairs, and how alike people found them. Needs Pillow.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from spa_onnx.errors import (
         BudgetError,
         CalibrationError,
-        CalibrationMissingError,
         ExternalDataError,
         GraphError,
         InputShapeError,
@@ -54,7 +53,6 @@ _HOMES = {
     "spa_onnx.errors": (
         "BudgetError",
         "CalibrationError",
-        "CalibrationMissingError",
         "ExternalDataError",
         "GraphError",
         "InputShapeError",
@@ -85,7 +83,6 @@ __all__ = [
     "Budget",
     "BudgetError",
     "CalibrationError",
-    "CalibrationMissingError",
     "ExternalDataError",
     "GraphError",
     "InputShapeError",

@@ -227,15 +227,6 @@ class PreprocessError(UsageError):
         super().__init__(f"preprocessing {source}: {problem}".replace("  ", " "))
 
 
-class CalibrationMissingError(UsageError):
-    """A pass needs runs of the model, and there is nothing to run it on."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"pass {name} runs the model and needs inputs: give them with --calib PATH"
-        )
-
-
 class EvaluationError(UsageError):
     """A user's function that scores models cannot be used."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,23 @@ import onnx
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import Allocation
 from spa_onnx.analyse.dims import Analysis
+from spa_onnx.calibrate.batch_norm import BatchStatistics, measure
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distortion import DistortionMeter
 from spa_onnx.calibrate.layers import layers_of
+from spa_onnx.calibrate.made_up import made_up
 from spa_onnx.calibrate.sources import Tell, read_calibration
 from spa_onnx.compensate.model import repair_model
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs
-from spa_onnx.errors import CalibrationError, CalibrationMissingError
+from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Repair
 from spa_onnx.load.model import LoadedModel
-from spa_onnx.plan.lanes import Kept
+from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.plan.settings import default_allocation
 from spa_onnx.registry import find_pass
 from spa_onnx.report.report import RepairReport
@@ -77,11 +79,6 @@ class Passes:
         """Say whether a pass needs runs of the model."""
         return bool(self.needs) or self.compensation is not None
 
-    def first_that_runs(self) -> str:
-        """Name a pass that needs runs of the model, for messages."""
-        found = [type(p).__name__ for p in (self.importance, self.allocation) if needs_of(p)]
-        return found[0] if found else type(self.compensation).__name__
-
 
 @dataclass(slots=True)
 class CalibrationEngine:
@@ -95,6 +92,7 @@ class CalibrationEngine:
         config: options of the run.
         notes: what a user should know of the inputs.
         tell: told how far a run over the inputs is: what is done, of how much.
+        statistics: with which ``model`` normalises in place of the stored ones.
     """
 
     loaded: LoadedModel
@@ -104,6 +102,7 @@ class CalibrationEngine:
     config: PruneConfig
     notes: tuple[str, ...] = ()
     tell: Tell | None = None
+    statistics: BatchStatistics = field(default_factory=BatchStatistics)
     _reader: ConsumerReader | None = None
 
     def reader(self) -> ConsumerReader:
@@ -143,10 +142,15 @@ class CalibrationEngine:
                 self.batches,
                 compensation,
                 self.config,
+                self._matched,
                 self.tell,
             )
 
         return run
+
+    def _matched(self, part: onnx.ModelProto, lanes: KeptLanes) -> onnx.ModelProto:
+        """Return a part of the pruned model with the statistics that ``model`` has."""
+        return self.statistics.put_pruned(part, self.analysis.propagation, lanes)
 
 
 def make_engine(
@@ -158,14 +162,21 @@ def make_engine(
 ) -> CalibrationEngine:
     """Return the engine of a run.
 
+    Without calibration inputs some are made up, and every BatchNormalization takes their statistics
+    in place of the stored ones.
+
     Raises:
-        CalibrationMissingError: a pass needs inputs and none are given.
-        CalibrationError: the inputs do not fit the model.
+        CalibrationError: the inputs do not fit the model, or none can be made up.
     """
+    state = analysis.propagation
     given: Any = config.calibration
     if given is None:
-        raise CalibrationMissingError(passes.first_that_runs())
-    state = analysis.propagation
+        batches = made_up(state, config.input_shapes, None, config.seed)
+        statistics = measure(state.graph.model, loaded.weights, batches, config.statistics_memory)
+        model = statistics.put(state.graph.model)
+        return CalibrationEngine(
+            loaded, analysis, model, batches, config, tell=tell, statistics=statistics
+        )
     inputs = read_calibration(given, state, config.samples, config.preprocess, tell)
     model = state.graph.model
     _try(model, loaded, inputs.batches, config.proof_memory)

@@ -41,9 +41,14 @@ def repair_model(
     batches: Batches,
     compensation: Compensation,
     config: PruneConfig,
+    matched: Callable[[onnx.ModelProto, KeptLanes], onnx.ModelProto] = lambda part, _: part,
     tell: Callable[[int, int], None] | None = None,
 ) -> tuple[Rewritten, RepairReport]:
-    """Return the repaired model, whose other weights are those of ``pruned``, and a report."""
+    """Return the repaired model, whose other weights are those of ``pruned``, and a report.
+
+    ``matched`` turns a part of the pruned model into the one that is run, as ``dense_model`` is run
+    in place of the dense one.
+    """
     state = analysis.propagation
     lanes = KeptLanes(state.space, kept)
     graph = normalise(pruned)
@@ -63,7 +68,7 @@ def repair_model(
         memory,
         tell,
     )
-    layers = repair.run(graph, compensation)
+    layers = repair.run(graph, compensation, lambda part: matched(part, lanes))
     after = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
     report = RepairReport(layers, batches.samples, batches.origin, before, after)
     return Rewritten(graph.model, _outside(graph.model), ()), report

@@ -84,7 +84,7 @@ class SequentialRepair:
         with Shelf(self.memory) as shelf:
             self._store_targets(layers, handles, shelf)
             pieces = cut_before(model.graph, {h.product for h in handles.values()})
-            walk = _Walk(model, pruned.weights, self.batches, shelf, matched)
+            walk = Walk(model, pruned.weights, self.batches, shelf, matched)
             done = 0
             for at, piece in enumerate(pieces):
                 starts = [n for k in piece.nodes for n in model.graph.node[k].output]
@@ -169,8 +169,16 @@ class SequentialRepair:
 
 
 @dataclass(slots=True)
-class _Walk:
-    """Runs the pruned network segment by segment, all batches through one before the next."""
+class Walk:
+    """Runs a network segment by segment, all batches through one before the next.
+
+    Attributes:
+        model: the sorted skeleton; its weights may change before a segment that reads them runs.
+        weights: where they lie.
+        batches: the inputs.
+        shelf: where values between segments lie, under name and number of the batch.
+        matched: turns a segment into the one that is run.
+    """
 
     model: onnx.ModelProto
     weights: WeightStore

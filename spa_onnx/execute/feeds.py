@@ -66,11 +66,7 @@ def symbol_choices(
         for monomial, _ in terms_of(size)
         for name in monomial
     }
-    batches, others = dict[str, None](), dict[str, None]()
-    for entry in state.graph.inputs:
-        for k, e in enumerate(state.axes.get(entry.name) or ()):
-            for monomial, _ in terms_of(size_of(e)):
-                (batches if k == 0 else others).update(dict.fromkeys(monomial))
+    batches, others = input_symbols(state)
     if not batches and not others:
         yield given
         return
@@ -78,6 +74,16 @@ def symbol_choices(
         chosen = dict.fromkeys(batches, batch) | dict.fromkeys(others, length)
         chosen |= {name: batch for name in batches if "batch" in name.lower()}
         yield chosen | _sums(chosen) | given
+
+
+def input_symbols(state: Propagation) -> tuple[dict[str, None], dict[str, None]]:
+    """Return the symbols of the inputs' first axes, which count as the batch, and of the others."""
+    batches, others = dict[str, None](), dict[str, None]()
+    for entry in state.graph.inputs:
+        for k, e in enumerate(state.axes.get(entry.name) or ()):
+            for monomial, _ in terms_of(size_of(e)):
+                (batches if k == 0 else others).update(dict.fromkeys(monomial))
+    return batches, others
 
 
 def _suggested(state: Propagation) -> list[tuple[int, int]]:
@@ -137,9 +143,9 @@ def make_feeds(
             problem = f"has shape {shape}, which cannot be made up"
             raise GraphError(f"input {entry.name!r}", problem, "Use --no-verify for this model")
         limit = rows.get(entry.name, 0)
-        count = ELEMENTS if _is_sequence(entry.type) else 1
+        count = ELEMENTS if is_sequence(entry.type) else 1
         made = [_array(rng, element, shape, limit, fill) for _ in range(count)]
-        feeds[entry.name] = made if _is_sequence(entry.type) else made[0]
+        feeds[entry.name] = made if is_sequence(entry.type) else made[0]
     return feeds
 
 
@@ -150,9 +156,10 @@ ELEMENTS = 4
 """Tensors in a sequence that is fed."""
 
 
-def _is_sequence(kind: onnx.TypeProto) -> bool:
+def is_sequence(kind: onnx.TypeProto) -> bool:
+    """Say whether a type is a sequence, or an optional one."""
     if kind.HasField("optional_type"):
-        return _is_sequence(kind.optional_type.elem_type)
+        return is_sequence(kind.optional_type.elem_type)
     return bool(kind.HasField("sequence_type"))
 
 

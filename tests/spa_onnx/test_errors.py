@@ -128,7 +128,6 @@ CASES: list[tuple[type[spa_onnx.SpaError], Callable[[], None], str]] = [
         r"dim weight_1:0#\d+: weights of .*'weight_1'.* are NaN, .*--importance random",
     ),
     (
-        errors.CalibrationMissingError,
         lambda: prune(chain(), importance="obspa"),
         "pass GroupObs runs the model and needs inputs: give them with --calib PATH",
     ),
