@@ -59,7 +59,7 @@ class GroupObs:
         return _remove_all(blocks, shape, max(1, weights.lanes // self.rounds)).reshape(-1)
 
 
-def _remove_all(blocks: list[_Block], shape: tuple[int, int], step: int) -> FloatArray:
+def _remove_all(blocks: list[_Block | _Separate], shape: tuple[int, int], step: int) -> FloatArray:
     """Remove all lanes of every row, and return what each cost; later ones never cost less."""
     rows, lanes = shape
     costs, alive = np.zeros(shape), np.ones(shape, bool)
@@ -129,7 +129,44 @@ class _Block:
         self.inverse[:, features] = 0.0
 
 
-def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block]:
+def _alone(
+    weight: FloatArray,
+    variance: FloatArray,
+    units: IntArray,
+    scale: float,
+    classes: list[tuple[IntArray, IntArray]],
+) -> _Separate:
+    """Return what is lost with each unit: the variance that its features alone bring."""
+    names = np.concatenate([names for names, _ in classes])
+    loss = np.square(weight).sum(axis=0) * variance
+    held = units >= 0
+    total = np.zeros(int(names.max()) + 1)
+    np.add.at(total, units[held], loss[held])
+    return _Separate(names, total[names] * scale / 2)
+
+
+@dataclass(slots=True)
+class _Separate:
+    """A group of a consumer of which only variances are known: nothing is refitted.
+
+    Attributes:
+        names: units.
+        costs: of their removal.
+    """
+
+    names: IntArray
+    costs: FloatArray
+
+    def add_costs(self, total: FloatArray, alive: NDArray[np.bool_]) -> None:
+        """Add what each unit's removal costs."""
+        left = alive[self.names]
+        total[self.names[left]] += self.costs[left]
+
+    def remove(self, gone: IntArray) -> None:
+        """Do nothing: no unit's cost depends on another."""
+
+
+def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
     scale = 1.0 / max(consumer.energy, np.finfo(float).tiny)
     if consumer.energy <= 0:
         return  # constant outputs: nothing to lose
@@ -137,6 +174,9 @@ def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block]:
     for weight, covariance, units in groups:
         classes = _classes(units)
         if not classes:
+            continue
+        if covariance.ndim == 1:  # variances alone, for want of memory
+            yield _alone(weight, covariance, units, scale, classes)
             continue
         dead = np.diagonal(covariance) <= 0
         damped = covariance + np.diag(damping * max(np.diagonal(covariance).mean(), 1e-30) + dead)

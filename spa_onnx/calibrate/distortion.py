@@ -20,6 +20,7 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import keep_best
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.ridge import solve_kept
 from spa_onnx.execute.runtime import open_session
@@ -56,7 +57,7 @@ class DistortionMeter:
 
         Distortion is the squared change of the outputs in shares of their variance.
         """
-        tuned = [d for d in self.analysis.dims if self.reader.layers(d)]
+        tuned = [d for d in self.analysis.dims if self._can_be_fed(d)]
         layers = {layer.node.outputs[0]: layer for d in tuned for layer, _ in self.reader.layers(d)}
         moments = self.reader.moments
         model = onnx.ModelProto()
@@ -72,7 +73,7 @@ class DistortionMeter:
         for k, dim in enumerate(self.analysis.dims):
             if self.observer is not None:
                 self.observer(k, len(self.analysis.dims))
-            if not self.reader.layers(dim):
+            if dim not in tuned:
                 continue
             local = np.concatenate([[0.0], np.cumsum(np.sort(scores[dim.dim], axis=1).mean(0))])
             points = {
@@ -81,6 +82,12 @@ class DistortionMeter:
             }
             found[k] = _through(local[:-1], points)
         return found
+
+    def _can_be_fed(self, dim: PrunableDim) -> bool:
+        """Say whether a dim has consumers, whose weights numpy can hand to ONNX Runtime."""
+        tensors = self.analysis.propagation.graph.tensors
+        types = [tensors[layer.weight.name].data_type for layer, _ in self.reader.layers(dim)]
+        return bool(types) and onnx.TensorProto.BFLOAT16 not in types
 
     def _cut(
         self,
@@ -108,7 +115,8 @@ class DistortionMeter:
             shift = np.einsum("gok,gk->go", weight - fitted, of.mean).reshape(-1)
             old = editor.value(handle.bias)
             feeds[handle.weight] = layer.stored(fitted).astype(stored.dtype)
-            feeds[handle.bias] = (old + shift.reshape(old.shape)).astype(old.dtype)
+            shift = shift.reshape(old.shape) / layer.bias_factor
+            feeds[handle.bias] = (old + shift).astype(old.dtype)
         return feeds
 
 
@@ -137,17 +145,8 @@ class _Comparison:
     dense: Sequence[Sequence[NDArray[Any]]]
 
     def distance(self, changed: Feeds) -> float:
-        """Return squared changes over variances, the mean over outputs of floats."""
+        """Return squared changes over variances, the mean over outputs."""
         if not changed:
             return 0.0
-        error, energy = np.zeros(len(self.outputs)), np.zeros(len(self.outputs))
-        for feeds, dense in zip(self.batches, self.dense, strict=True):
-            for k, (new, old) in enumerate(
-                zip(self.session.run(self.outputs, {**feeds, **changed}), dense, strict=True)
-            ):
-                if new.shape == old.shape and old.dtype.kind == "f" and old.size:
-                    old = old.astype(np.float64)
-                    error[k] += np.square(new - old).sum()
-                    energy[k] += np.square(old - old.mean(axis=0)).sum()
-        known = energy > 0
-        return float((error[known] / energy[known]).mean()) if known.any() else 0.0
+        made = [self.session.run(self.outputs, {**feeds, **changed}) for feeds in self.batches]
+        return output_distance(self.dense, made)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.compensate.sequential import SequentialRepair
 from spa_onnx.config import PruneConfig
@@ -49,7 +50,7 @@ def repair_model(
     memory = config.proof_memory
     outputs = state.graph.outputs
     dense = _run(state.graph.model, loaded.weights, outputs, few, memory)
-    before = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
+    before = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
     repair = SequentialRepair(
         state,
         dense_model,
@@ -61,7 +62,7 @@ def repair_model(
         memory,
     )
     layers = repair.run(graph, compensation)
-    after = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
+    after = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
     report = RepairReport(layers, batches.samples, batches.origin, before, after)
     return Rewritten(graph.model, _outside(graph.model), ()), report
 
@@ -71,20 +72,6 @@ def _run(
 ) -> Outputs:
     session = open_session(model, weights, outputs, memory=memory)
     return [session.run(outputs, feeds) for feeds in batches]
-
-
-def distance(dense: Outputs, other: Outputs) -> float:
-    """Return the squared change of float outputs in shares of their variance, mean over outputs."""
-    shares = []
-    for k in range(len(dense[0]) if dense else 0):
-        pairs = [(a[k].astype(np.float64), b[k]) for a, b in zip(dense, other, strict=True)]
-        same = all(a.shape == b.shape and b.dtype.kind == "f" and a.ndim for a, b in pairs)
-        if not same:
-            continue
-        energy = sum(float(np.square(a - a.mean(axis=0)).sum()) for a, _ in pairs)
-        if energy > 0:
-            shares.append(sum(float(np.square(a - b).sum()) for a, b in pairs) / energy)
-    return float(np.mean(shares)) if shares else 0.0
 
 
 def _outside(model: onnx.ModelProto) -> dict[str, Payload]:
