@@ -26,6 +26,9 @@ from spa_onnx.score.weights import DimWeights
 
 FloatArray = NDArray[np.float64]
 
+DEAD = 1e-10
+"""Variance, in shares of the mean of all, at which a feature is constant but for rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupObs:
@@ -178,8 +181,10 @@ def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
         if covariance.ndim == 1:  # variances alone, for want of memory
             yield _alone(weight, covariance, units, scale, classes)
             continue
-        dead = np.diagonal(covariance) <= 0
-        damped = covariance + np.diag(damping * max(np.diagonal(covariance).mean(), 1e-30) + dead)
+        mean = float(np.diagonal(covariance).mean())
+        dead = np.diagonal(covariance) <= DEAD * mean
+        damped = covariance + damping * max(mean, 1e-30) * np.eye(len(covariance))
+        weight = np.where(dead, 0.0, weight)  # constant features cost nothing: a bias replaces them
         if weight.shape[0] > weight.shape[1]:
             weight = np.linalg.qr(weight, mode="r")
         yield _Block(weight.copy(), np.linalg.inv(damped), units, scale, classes)
