@@ -66,7 +66,9 @@ def repair_model(
     )
     layers = repair.run(graph, compensation)
     after = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
-    report = RepairReport(layers, batches.samples, batches.origin, before, after)
+    report = RepairReport(
+        layers, batches.samples, batches.origin, before, after, tuple(repair.coarse)
+    )
     tidy(graph)
     return Rewritten(graph.model, _outside(graph.model), ()), report
 

@@ -26,7 +26,7 @@ from spa_onnx.compensate.refit import Compensation, LayerSamples
 from spa_onnx.compensate.shelf import Shelf
 from spa_onnx.compensate.walk import Walk
 from spa_onnx.errors import InternalError
-from spa_onnx.execute.pieces import cut_before
+from spa_onnx.execute.pieces import cut_before, stored_names
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
@@ -54,6 +54,7 @@ class SequentialRepair:
             second moments of one layer may take; of a layer above it the bias alone is repaired.
         session_memory: bytes that weights may take in one session.
         observer: told how many layers are done, of how many.
+        coarse: after a run, layers of which the bias alone was repaired for want of memory.
     """
 
     dense: Propagation
@@ -65,6 +66,7 @@ class SequentialRepair:
     memory: int
     session_memory: int
     observer: Callable[[int, int], None] | None = None
+    coarse: list[str] = field(default_factory=list)
     _grids: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 
     def run(
@@ -102,7 +104,11 @@ class SequentialRepair:
         return len(layers)
 
     def _layers(self, pruned: Graph) -> dict[str, Layer]:
-        """Return by output the layers behind a cut that both networks have."""
+        """Return by output the layers behind a cut that both networks have.
+
+        What is computed of weights alone, such as queries of a detector, is no activation that one
+        segment hands to the next; layers that read it stay as they are.
+        """
         touched: set[str] = set()
         for node in pruned.nodes:
             for name in node.outputs:
@@ -110,11 +116,12 @@ class SequentialRepair:
                 cut = axes is not None and self.lanes.is_sliced(axes)
                 if cut or any(n in touched for n in node.inputs):
                     touched.add(name)
+        stored = stored_names(pruned.model.graph)
         known = {layer.node.outputs[0] for layer in layers_of(self.dense.graph)}
         return {
             layer.node.outputs[0]: layer
             for layer in layers_of(pruned)
-            if layer.source in touched and layer.node.outputs[0] in known
+            if layer.source in touched - stored and layer.node.outputs[0] in known
         }
 
     def _store_targets(
@@ -148,6 +155,8 @@ class SequentialRepair:
         """Return what a layer sees and should make of it, of most inputs and of some held out."""
         name = layer.node.outputs[0]
         coarse = 2 * moment_bytes(layer) > self.memory
+        if coarse:
+            self.coarse.append(layer.node.label)
         seen, held_out = Moments(coarse), Moments(coarse)
         for number, feeds in enumerate(self.batches):
             x = walk.value(layer.source, number, feeds)

@@ -89,7 +89,7 @@ def test_an_offset_goes_to_the_outputs_of_its_layer_alone(build: Any, ir_version
     sums = [_sum(graph.model, handle) for handle in handles.values() if not handle.inside]
     products = run(_with_outputs(graph.model, names), dense)[1:]
     by_output = {name: layer for layer in layers for name in layer.node.outputs}
-    for name, handle in handles.items():
+    for handle in handles.values():
         bias = editor.value(handle.bias)
         editor.set(handle.bias, bias + np.arange(bias.size).reshape(bias.shape))
     changed = run(_with_outputs(graph.model, [*names, *sums]), dense)[1:]

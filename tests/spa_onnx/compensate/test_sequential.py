@@ -154,6 +154,8 @@ def test_little_memory_gives_nearly_the_same(memory: int) -> None:
     rich, poor = repaired(model), repaired(model, statistics_memory=memory)
     assert rich.report.repair is not None
     assert poor.report.repair is not None
+    assert not rich.report.repair.coarse
+    assert poor.report.repair.coarse
     assert poor.report.repair.layers == rich.report.repair.layers
     assert poor.report.repair.after < poor.report.repair.before  # the means at least
 
@@ -230,6 +232,17 @@ def test_a_sequence_may_cross_from_one_segment_to_the_next() -> None:
     result = repaired(model)
     assert result.report.repair is not None
     assert result.report.repair.after < result.report.repair.before
+
+
+def test_layers_that_see_weights_alone_are_left_alone() -> None:
+    g = GraphBuilder(opset=17)
+    queries = g.relu(g.linear(g.constant(np.ones((3, 6), np.float32)), 12))
+    again = g.linear(queries, 10)
+    model = g.model(g.linear(g.relu(g.add(g.linear(g.input("x", ("N", 3, 6)), 10), again)), 4))
+    report = repaired(model).report.repair
+    assert report is not None
+    assert report.layers == 1
+    assert report.after < report.before
 
 
 def test_quantised_layers_are_left_alone() -> None:
