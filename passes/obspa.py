@@ -186,7 +186,7 @@ def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
         damped = covariance + damping * max(mean, 1e-30) * np.eye(len(covariance))
         weight = np.where(dead, 0.0, weight)  # constant features cost nothing: a bias replaces them
         if weight.shape[0] > weight.shape[1]:
-            weight = np.linalg.qr(weight, mode="r")
+            weight = np.asarray(np.linalg.qr(weight, mode="r"), np.float64)
         yield _Block(weight.copy(), np.linalg.inv(damped), units, scale, classes)
 
 
