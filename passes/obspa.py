@@ -26,6 +26,9 @@ from spa_onnx.score.weights import DimWeights
 
 FloatArray = NDArray[np.float64]
 
+DEAD = 1e-10
+"""Variance, in shares of the mean of all, at which a feature is constant but for rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupObs:
@@ -59,7 +62,7 @@ class GroupObs:
         return _remove_all(blocks, shape, max(1, weights.lanes // self.rounds)).reshape(-1)
 
 
-def _remove_all(blocks: list[_Block], shape: tuple[int, int], step: int) -> FloatArray:
+def _remove_all(blocks: list[_Block | _Separate], shape: tuple[int, int], step: int) -> FloatArray:
     """Remove all lanes of every row, and return what each cost; later ones never cost less."""
     rows, lanes = shape
     costs, alive = np.zeros(shape), np.ones(shape, bool)
@@ -129,7 +132,44 @@ class _Block:
         self.inverse[:, features] = 0.0
 
 
-def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block]:
+def _alone(
+    weight: FloatArray,
+    variance: FloatArray,
+    units: IntArray,
+    scale: float,
+    classes: list[tuple[IntArray, IntArray]],
+) -> _Separate:
+    """Return what is lost with each unit: the variance that its features alone bring."""
+    names = np.concatenate([names for names, _ in classes])
+    loss = np.square(weight).sum(axis=0) * variance
+    held = units >= 0
+    total = np.zeros(int(names.max()) + 1)
+    np.add.at(total, units[held], loss[held])
+    return _Separate(names, total[names] * scale / 2)
+
+
+@dataclass(slots=True)
+class _Separate:
+    """A group of a consumer of which only variances are known: nothing is refitted.
+
+    Attributes:
+        names: units.
+        costs: of their removal.
+    """
+
+    names: IntArray
+    costs: FloatArray
+
+    def add_costs(self, total: FloatArray, alive: NDArray[np.bool_]) -> None:
+        """Add what each unit's removal costs."""
+        left = alive[self.names]
+        total[self.names[left]] += self.costs[left]
+
+    def remove(self, gone: IntArray) -> None:
+        """Do nothing: no unit's cost depends on another."""
+
+
+def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
     scale = 1.0 / max(consumer.energy, np.finfo(float).tiny)
     if consumer.energy <= 0:
         return  # constant outputs: nothing to lose
@@ -138,10 +178,15 @@ def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block]:
         classes = _classes(units)
         if not classes:
             continue
-        dead = np.diagonal(covariance) <= 0
-        damped = covariance + np.diag(damping * max(np.diagonal(covariance).mean(), 1e-30) + dead)
+        if covariance.ndim == 1:  # variances alone, for want of memory
+            yield _alone(weight, covariance, units, scale, classes)
+            continue
+        mean = float(np.diagonal(covariance).mean())
+        dead = np.diagonal(covariance) <= DEAD * mean
+        damped = covariance + damping * max(mean, 1e-30) * np.eye(len(covariance))
+        weight = np.where(dead, 0.0, weight)  # constant features cost nothing: a bias replaces them
         if weight.shape[0] > weight.shape[1]:
-            weight = np.linalg.qr(weight, mode="r")
+            weight = np.asarray(np.linalg.qr(weight, mode="r"), np.float64)
         yield _Block(weight.copy(), np.linalg.inv(damped), units, scale, classes)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import ceil, prod
+from typing import Any
 
 import numpy as np
 import onnx
 
 from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.layers import Layer
+from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.moments import Moments
+from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.store import WeightStore
 
@@ -28,6 +30,18 @@ def sample_count(features: int) -> int:
     return max(LEAST_PER_FEATURE * features, affordable)
 
 
+def items_of(feeds: Mapping[str, Any]) -> int:
+    """Return how many items a batch has: the length of its first input that has one."""
+    lengths = (len(x) for x in feeds.values() if isinstance(x, np.ndarray) and x.ndim)
+    return max(1, next(lengths, 1))
+
+
+def samples_wanted(layer: Layer, feeds: Mapping[str, Any], batches: Batches) -> int:
+    """Return how many samples of a layer one batch should give."""
+    share = min(1.0, items_of(feeds) / max(1, batches.samples))
+    return max(1, ceil(sample_count(layer.positions().shape[1]) * share))
+
+
 def draw(layer: Layer, batch: int, seed: int) -> np.random.Generator:
     """Return the random numbers by which a layer's samples of one batch are chosen."""
     return np.random.default_rng([seed, batch, zlib.crc32(layer.node.outputs[0].encode())])
@@ -38,7 +52,8 @@ class LayerMoments:
     """Second moments by layer, as many at a time as the memory allows.
 
     Layers that see the same features share them. What does not fit is collected in another run
-    over the batches when its turn comes.
+    over the batches when its turn comes. Of a layer whose covariances alone are above the memory
+    only variances are collected, see :attr:`coarse`.
 
     Attributes:
         model: skeleton of the dense model.
@@ -62,31 +77,50 @@ class LayerMoments:
     _found: dict[tuple[object, ...], Moments] = field(default_factory=dict)
 
     def of(self, wanted: Iterable[Layer]) -> list[Moments]:
-        """Return the moments of layers; those of others may be forgotten."""
-        keys = [layer.key for layer in wanted]
-        if any(key not in self._found for key in keys):
-            self._collect(set(keys))
-        return [self._found[key] for key in keys]
+        """Return the moments of layers; those of others may be forgotten.
 
-    def fits(self, layer: Layer) -> bool:
-        """Say whether the moments of a layer alone are within the memory."""
-        return _bytes(layer) <= self.memory
+        Raises:
+            CalibrationError: a layer sees no numbers that are finite.
+        """
+        layers = list(wanted)
+        if any(layer.key not in self._found for layer in layers):
+            self._collect({layer.key for layer in layers})
+        for layer in layers:
+            if not self._found[layer.key].count:
+                problem = "reads nothing finite when the model runs on the calibration inputs"
+                raise CalibrationError(f"{layer.node.label} {problem}; check inputs and weights")
+        return [self._found[layer.key] for layer in layers]
+
+    @property
+    def coarse(self) -> list[str]:
+        """Name the layers of which only variances are known."""
+        return [layer.node.label for layer in self.layers if not self._fits(layer)]
+
+    def _fits(self, layer: Layer) -> bool:
+        return moment_bytes(layer) <= self.memory
+
+    def _bytes(self, layer: Layer) -> int:
+        return moment_bytes(layer) if self._fits(layer) else 0
 
     def _collect(self, keys: set[tuple[object, ...]]) -> None:
         """Run over all batches for these layers and for as many behind them as fit."""
         self._found = {key: m for key, m in self._found.items() if key in keys}
         first = min(k for k, layer in enumerate(self.layers) if layer.key in keys)
         chosen = {layer.key: layer for layer in self.layers if layer.key in keys - set(self._found)}
-        room = self.memory - sum(map(_bytes, chosen.values()))
+        room = self.memory - sum(map(self._bytes, chosen.values()))
+        held = {layer.key: layer for layer in self.layers if layer.key in self._found}
+        room -= sum(map(self._bytes, held.values()))
         for layer in self.layers[first:]:
             if layer.key in chosen or layer.key in self._found or layer.passes_through:
                 continue
-            room -= _bytes(layer)
+            room -= self._bytes(layer)
             if room < 0:
                 break
             chosen[layer.key] = layer
-        self._found |= {key: Moments() for key in chosen}
-        names = sorted({layer.node.inputs[0] for layer in chosen.values()})
+        self._found |= {
+            key: Moments(diagonal=not self._fits(layer)) for key, layer in chosen.items()
+        }
+        names = sorted({layer.source for layer in chosen.values()})
         self._run(list(chosen.values()), names)
 
     def _run(self, layers: Sequence[Layer], names: Sequence[str]) -> None:
@@ -100,17 +134,17 @@ class LayerMoments:
         for number, feeds in enumerate(self.batches):
             values = dict(zip(made, session.run(made, feeds) if made else [], strict=True))
             values |= {name: np.asarray(feeds[name]) for name in names if name in fed}
-            items = len(next(iter(feeds.values())))
             for layer in layers:
-                x = values[layer.node.inputs[0]]
-                wanted = -(-sample_count(layer.positions().shape[1]) * items // total)
+                x = values[layer.source]
+                wanted = samples_wanted(layer, feeds, self.batches)
                 places = layer.places(layer.grid(x.shape), wanted, draw(layer, number, self.seed))
                 self._found[layer.key].add(layer.features(x, places))
-            done += items
+            done += items_of(feeds)
             if self.observer is not None:
                 self.observer(done, total)
 
 
-def _bytes(layer: Layer) -> int:
+def moment_bytes(layer: Layer) -> int:
+    """Return the memory that the covariances of a layer's features take."""
     groups, features = layer.positions().shape
     return prod((groups, features, features, FLOAT_BYTES))

@@ -8,7 +8,7 @@ ICCV 2023 (there by layer and without refit).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import keep_best
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.ridge import solve_kept
 from spa_onnx.execute.runtime import open_session
@@ -56,7 +57,7 @@ class DistortionMeter:
 
         Distortion is the squared change of the outputs in shares of their variance.
         """
-        tuned = [d for d in self.analysis.dims if self.reader.layers(d)]
+        tuned = [d for d in self.analysis.dims if self._can_be_fed(d)]
         layers = {layer.node.outputs[0]: layer for d in tuned for layer, _ in self.reader.layers(d)}
         moments = self.reader.moments
         model = onnx.ModelProto()
@@ -67,14 +68,12 @@ class DistortionMeter:
         editor.make_inputs([name for h in handles.values() for name in (h.weight, h.bias)])
         session = open_session(model, moments.weights, outputs)
         dense = [session.run(outputs, feeds) for feeds in self.batches]
-        columns = zip(*dense, strict=True)
-        energy = [variation(c) if c[0].dtype.kind == "f" else 0.0 for c in columns]
-        run = _Comparison(session, outputs, self.batches, dense, np.array(energy))
+        run = _Comparison(session, outputs, self.batches, dense)
         found: dict[int, FloatArray] = {}
         for k, dim in enumerate(self.analysis.dims):
             if self.observer is not None:
                 self.observer(k, len(self.analysis.dims))
-            if not self.reader.layers(dim):
+            if dim not in tuned:
                 continue
             local = np.concatenate([[0.0], np.cumsum(np.sort(scores[dim.dim], axis=1).mean(0))])
             points = {
@@ -83,6 +82,12 @@ class DistortionMeter:
             }
             found[k] = _through(local[:-1], points)
         return found
+
+    def _can_be_fed(self, dim: PrunableDim) -> bool:
+        """Say whether a dim has consumers, whose weights numpy can hand to ONNX Runtime."""
+        tensors = self.analysis.propagation.graph.tensors
+        types = [tensors[layer.weight.name].data_type for layer, _ in self.reader.layers(dim)]
+        return bool(types) and onnx.TensorProto.BFLOAT16 not in types
 
     def _cut(
         self,
@@ -110,7 +115,8 @@ class DistortionMeter:
             shift = np.einsum("gok,gk->go", weight - fitted, of.mean).reshape(-1)
             old = editor.value(handle.bias)
             feeds[handle.weight] = layer.stored(fitted).astype(stored.dtype)
-            feeds[handle.bias] = (old + shift.reshape(old.shape)).astype(old.dtype)
+            shift = shift.reshape(old.shape) / layer.bias_factor
+            feeds[handle.bias] = (old + shift).astype(old.dtype)
         return feeds
 
 
@@ -129,24 +135,6 @@ def _through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
     return curve
 
 
-def variation(batches: Iterable[NDArray[Any]]) -> float:
-    """Return the squared distance of items from their mean, added up over all batches.
-
-    A batch may hold a single item. Items of different shapes, such as texts of different lengths,
-    have a mean for each shape.
-    """
-    sums: dict[tuple[int, ...], tuple[int, FloatArray, float]] = {}
-    for batch in batches:
-        items = np.atleast_1d(batch).astype(np.float64)
-        count, total, squares = sums.get(items.shape[1:], (0, np.zeros(items.shape[1:]), 0.0))
-        more = float(np.square(items).sum())
-        sums[items.shape[1:]] = (count + len(items), total + items.sum(axis=0), squares + more)
-    return sum(
-        max(0.0, squares - float(np.square(total).sum()) / max(1, count))
-        for count, total, squares in sums.values()
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Comparison:
     """Distance of a run's outputs to those of the dense network."""
@@ -155,18 +143,10 @@ class _Comparison:
     outputs: Sequence[str]
     batches: Batches
     dense: Sequence[Sequence[NDArray[Any]]]
-    energy: FloatArray
 
     def distance(self, changed: Feeds) -> float:
-        """Return squared changes over variances, the mean over outputs of floats."""
+        """Return squared changes over variances, the mean over outputs."""
         if not changed:
             return 0.0
-        error = np.zeros(len(self.outputs))
-        for feeds, dense in zip(self.batches, self.dense, strict=True):
-            for k, (new, old) in enumerate(
-                zip(self.session.run(self.outputs, {**feeds, **changed}), dense, strict=True)
-            ):
-                if new.shape == old.shape and old.dtype.kind == "f" and old.size:
-                    error[k] += np.square(new - old.astype(np.float64)).sum()
-        known = self.energy > 0
-        return float((error[known] / self.energy[known]).mean()) if known.any() else 0.0
+        made = [self.session.run(self.outputs, {**feeds, **changed}) for feeds in self.batches]
+        return output_distance(self.dense, made)

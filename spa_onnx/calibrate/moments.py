@@ -1,7 +1,8 @@
 """Sums over samples that are all a quadratic criterion needs of them.
 
-Blocks of samples are multiplied in the precision they have and added up in float64, after a shift
-by the first block's mean, so that large means do not swallow small variances.
+Blocks of samples are multiplied in float32, in float64 where their numbers have that precision or
+are large, and added up in float64, after a shift by the first block's mean, so that large means do
+not swallow small variances.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
 
+LARGE = 1e12
+"""Numbers above are multiplied in float64, for their products may overflow float32."""
+
 
 @dataclass(slots=True)
 class Moments:
     """Count, mean and second moments of features, and of what goes with them.
 
     Attributes:
+        diagonal: keep the variance of every feature alone, where all covariances are too many.
         count: samples seen.
     """
 
+    diagonal: bool = False
     count: int = 0
     _shift: tuple[FloatArray, FloatArray] = field(default_factory=lambda: (_NOTHING, _NOTHING))
     _sums: list[FloatArray] = field(default_factory=list)
@@ -33,15 +39,17 @@ class Moments:
 
         Samples with a number that is not finite are left out.
         """
-        x = np.moveaxis(features, 0, 1)
-        y = x[..., :0] if targets is None else np.moveaxis(targets, 0, 1)
+        x, y = _finite(features, features[..., :0] if targets is None else targets)
+        if not len(x):
+            return
         if not self._sums:
-            self._shift = x.mean(axis=1, dtype=np.float64), y.mean(axis=1, dtype=np.float64)
-        x = (x - self._shift[0][:, None]).astype(_precise(x.dtype))
-        y = (y - self._shift[1][:, None]).astype(_precise(y.dtype))
-        back = x.transpose(0, 2, 1)
-        made = [x.sum(axis=1, dtype=np.float64), y.sum(axis=1, dtype=np.float64), back @ x]
-        if targets is not None:
+            self._shift = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+        x, y = _ready(x - self._shift[0]), _ready(y - self._shift[1])
+        made = [x.sum(axis=1, dtype=np.float64), y.sum(axis=1, dtype=np.float64)]
+        if self.diagonal:
+            made.append(np.square(x).sum(axis=1, dtype=np.float64))
+        else:
+            made.append(x.transpose(0, 2, 1) @ x)
             made.append(y.transpose(0, 2, 1) @ x)
         if not self._sums:
             self._sums = [np.zeros(part.shape) for part in made]
@@ -61,8 +69,13 @@ class Moments:
 
     @property
     def covariance(self) -> FloatArray:
-        """Return the covariance of the features, ``(groups, features, features)``."""
+        """Return the covariance of the features, ``(groups, features, features)``.
+
+        Of diagonal moments the variances, ``(groups, features)``.
+        """
         centre = self._sums[0] / self.count
+        if self.diagonal:
+            return np.maximum(self._sums[2] / self.count - np.square(centre), 0.0)
         return self._sums[2] / self.count - centre[:, :, None] * centre[:, None, :]
 
     @property
@@ -75,6 +88,20 @@ class Moments:
 _NOTHING: FloatArray = np.zeros((0, 0))
 
 
-def _precise(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type to multiply in: float64 where the numbers have it, float32 otherwise."""
-    return np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
+def _finite(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the samples without a NaN or infinity, in a type that numpy can add."""
+    x, y = (a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for a in (x, y))
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(x.sum()) or not np.isfinite(y.sum())
+    if suspicious:
+        good = np.isfinite(x).all(axis=(1, 2)) & np.isfinite(y).all(axis=(1, 2))
+        x, y = x[good], y[good]
+    return x, y
+
+
+def _ready(shifted: FloatArray) -> Array:
+    """Return ``(groups, samples, numbers)`` in the type to multiply in."""
+    high = float(np.abs(shifted).max(initial=0.0))
+    exact = high > LARGE or 0 < high < 1 / LARGE
+    moved = np.moveaxis(shifted, 0, 1)
+    return np.ascontiguousarray(moved if exact else moved.astype(np.float32))

@@ -18,13 +18,24 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from spa_onnx.calibrate.layers import Layer
+from spa_onnx.calibrate.layer import Layer
+from spa_onnx.graph.node import STANDARD_DOMAINS
+from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.store import WeightStore
 
 Array = NDArray[Any]
 
 IR_WITH_FREE_INITIALIZERS = 4
 """First IR version whose initializers need not be graph inputs."""
+
+FLOATS = frozenset(
+    {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.FLOAT16,
+        onnx.TensorProto.BFLOAT16,
+        onnx.TensorProto.DOUBLE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +69,31 @@ class LayerEditor:
     _makers: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._store_constants()
         self._tensors = {t.name: t for t in self.model.graph.initializer}
         for node in self.model.graph.node:
-            for name in node.input:
+            bodies = [a.g for a in node.attribute if a.HasField("g")]
+            for name in (*node.input, *(n for body in bodies for n in captured_names(body))):
                 self._readers.setdefault(name, []).append(node)
             for name in node.output:
                 self._makers[name] = node
+
+    def _store_constants(self) -> None:
+        """Turn Constant nodes of floats into initializers, whose values can be set."""
+        graph = self.model.graph
+        for k in reversed(range(len(graph.node))):
+            node = graph.node[k]
+            if node.op_type != "Constant" or node.domain not in STANDARD_DOMAINS:
+                continue
+            value = next((a.t for a in node.attribute if a.name == "value"), None)
+            if value is None or value.data_type not in FLOATS:
+                continue
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(value)
+            tensor.name = node.output[0]
+            del graph.node[k]
+            if self.model.ir_version < IR_WITH_FREE_INITIALIZERS:
+                self._declare(tensor)
 
     def handles(self, layers: Iterable[Layer]) -> dict[str, Handle]:
         """Return the handles of layers by their output; biases that are missing are made."""
@@ -72,11 +102,11 @@ class LayerEditor:
         for layer in layers:
             node = self._makers[layer.node.outputs[0]]
             if node.op_type == "MatMul":
-                bias = self._bias_behind(node, layer.width) or self._insert(node, layer, extra)
+                bias = self._bias_behind(node, layer) or self._insert(node, layer, extra)
                 inside = False
             else:
                 bias, inside = self._bias_inside(node, layer), True
-            handle = Handle(node.input[1], bias, node.output[0], inside)
+            handle = Handle(layer.weight.name, bias, node.output[0], inside)
             found[layer.node.outputs[0]] = handle
         if extra:
             nodes = [n for old in self.model.graph.node for n in (old, extra.get(_first(old))) if n]
@@ -108,7 +138,7 @@ class LayerEditor:
         entry = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         self.model.graph.input.append(entry)
 
-    def _bias_behind(self, node: onnx.NodeProto, width: int) -> str | None:
+    def _bias_behind(self, node: onnx.NodeProto, layer: Layer) -> str | None:
         """Return the bias that alone is added to a product, if it is stored and nobody else's."""
         readers = self._readers.get(node.output[0], [])
         outputs = {entry.name for entry in self.model.graph.output}
@@ -116,15 +146,19 @@ class LayerEditor:
             return None
         other = next((n for n in readers[0].input if n != node.output[0]), "")
         tensor = self._tensors.get(other)
-        plain = tensor is not None and prod(tensor.dims) == width == (*tensor.dims, 0)[-2]
-        return other if plain and len(self._readers[other]) == 1 else None
+        if tensor is None or len(self._readers[other]) != 1 or other in outputs:
+            return None
+        dims, wanted = list(tensor.dims), list(layer.bias_shape)
+        fits = prod(dims) == layer.width and dims[-len(wanted) :] == wanted
+        return other if fits else None
 
     def _bias_inside(self, node: onnx.NodeProto, layer: Layer) -> str:
         """Return a node's own bias; one that is missing, shared or a single number is made."""
         name = node.input[2] if len(node.input) > 2 else ""
         stored = self._tensors.get(name)
         fits = stored is not None and prod(stored.dims) == layer.width
-        if fits and len(self._readers[name]) == 1:
+        public = {entry.name for entry in self.model.graph.output}
+        if fits and len(self._readers[name]) == 1 and name not in public:
             return name
         old = 0.0 if stored is None else self.weights.array(stored).reshape(-1)
         made = self._make(node, layer, old)
@@ -148,8 +182,8 @@ class LayerEditor:
         name = f"{node.output[0]}/bias"
         while name in self._tensors or name in self._makers:
             name += "_"
-        dtype = helper.tensor_dtype_to_np_dtype(self._tensors[node.input[1]].data_type)
-        array = np.broadcast_to(values, (layer.width,)).astype(dtype)
+        dtype = helper.tensor_dtype_to_np_dtype(layer.weight.element)
+        array = np.broadcast_to(values, layer.bias_shape).astype(dtype)
         tensor = self.model.graph.initializer.add()
         tensor.CopyFrom(numpy_helper.from_array(array, name))
         self._tensors[name] = tensor

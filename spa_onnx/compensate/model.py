@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper
 
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.distortion import variation
+from spa_onnx.calibrate.distance import output_distance
+from spa_onnx.calibrate.variants import IR_WITH_FREE_INITIALIZERS
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.compensate.sequential import SequentialRepair
 from spa_onnx.config import PruneConfig
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.graph.tensors import captured_names
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore, is_external
 from spa_onnx.load.wire import INLINE_LIMIT
-from spa_onnx.normalise.graph import normalise
+from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.report.report import RepairReport
 from spa_onnx.rewrite.apply import Rewritten
@@ -56,7 +59,7 @@ def repair_model(
     memory = config.proof_memory
     outputs = state.graph.outputs
     dense = _run(state.graph.model, loaded.weights, outputs, few, memory)
-    before = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
+    before = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
     repair = SequentialRepair(
         state,
         dense_model,
@@ -69,8 +72,11 @@ def repair_model(
         tell,
     )
     layers = repair.run(graph, compensation, lambda part: matched(part, lanes))
-    after = distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
-    report = RepairReport(layers, batches.samples, batches.origin, before, after)
+    after = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
+    report = RepairReport(
+        layers, batches.samples, batches.origin, before, after, tuple(repair.coarse)
+    )
+    tidy(graph)
     return Rewritten(graph.model, _outside(graph.model), ()), report
 
 
@@ -81,18 +87,35 @@ def _run(
     return [session.run(outputs, feeds) for feeds in batches]
 
 
-def distance(dense: Outputs, other: Outputs) -> float:
-    """Return the squared change of float outputs in shares of their variance, mean over outputs."""
-    shares = []
-    for k in range(len(dense[0]) if dense else 0):
-        pairs = [(a[k].astype(np.float64), b[k]) for a, b in zip(dense, other, strict=True)]
-        same = all(a.shape == b.shape and b.dtype.kind == "f" and a.ndim for a, b in pairs)
-        if not same:
-            continue
-        energy = variation(a for a, _ in pairs)
-        if energy > 0:
-            shares.append(sum(float(np.square(a - b).sum()) for a, b in pairs) / energy)
-    return float(np.mean(shares)) if shares else 0.0
+def tidy(graph: Graph) -> None:
+    """Let uses of a constant share it again, drop what nobody reads, and declare what is new."""
+    inner = graph.model.graph
+    tensors = {t.name: t for t in inner.initializer}
+    for twin, original in graph.twins.items():
+        if original in tensors and _is_same(tensors[twin], tensors[original], graph.weights):
+            for node in inner.node:
+                for k, name in enumerate(node.input):
+                    if name == twin:
+                        node.input[k] = original
+    read = {name for node in inner.node for name in node.input} | set(graph.outputs)
+    for node in inner.node:
+        read |= {n for a in node.attribute if a.HasField("g") for n in captured_names(a.g)}
+    for entries in (inner.initializer, inner.input):
+        for k in reversed(range(len(entries))):
+            if entries[k].name in tensors and entries[k].name not in read:
+                del entries[k]
+    known = {entry.name for entry in inner.input}
+    for tensor in inner.initializer if graph.model.ir_version < IR_WITH_FREE_INITIALIZERS else ():
+        if tensor.name not in known:
+            inner.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+
+
+def _is_same(a: onnx.TensorProto, b: onnx.TensorProto, weights: WeightStore) -> bool:
+    if list(a.dims) != list(b.dims) or a.data_type != b.data_type:
+        return False
+    return bool(np.array_equal(weights.array(a), weights.array(b)))
 
 
 def _outside(model: onnx.ModelProto) -> dict[str, Payload]:

@@ -15,12 +15,13 @@ def solve_kept(
     """Return the weight that keeps ``W X`` best with only the kept features; others are zero.
 
     Shapes: ``weight`` ``(groups, outputs, features)``, ``covariance`` ``(groups, features,
-    features)``, ``kept`` ``(groups, features)``. The ridge draws towards the old weights.
+    features)``, ``kept`` ``(groups, features)``. The ridge draws towards the old weights. Of
+    variances alone, ``(groups, features)``, nothing can be refitted.
 
     Source: the sum of all OBS updates, Hassibi and Stork, NIPS 1992, in closed form.
     """
     fitted = np.where(kept[:, None], weight, 0.0)
-    for g, stays in enumerate(kept):
+    for g, stays in enumerate(kept if covariance.ndim == 3 else ()):
         if stays.all() or not stays.any():
             continue
         gone = ~stays

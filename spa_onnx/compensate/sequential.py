@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.collect import draw, sample_count
+from spa_onnx.calibrate.collect import draw, moment_bytes, samples_wanted
 from spa_onnx.calibrate.layers import Layer, Places, layers_of
 from spa_onnx.calibrate.moments import Moments
 from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.refit import Compensation, LayerSamples
 from spa_onnx.compensate.shelf import Shelf
-from spa_onnx.execute.pieces import Piece, cut_before, piece_model
+from spa_onnx.compensate.walk import Walk
+from spa_onnx.errors import InternalError
+from spa_onnx.execute.pieces import cut_before, stored_names
 from spa_onnx.execute.runtime import open_session
-from spa_onnx.execute.session import WholeSession, create_session
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.normalise.order import sort_nodes
@@ -50,9 +50,11 @@ class SequentialRepair:
         lanes: what the plan left.
         batches: the inputs.
         seed: for the choice of samples.
-        memory: bytes that values between segments may take before they go to files.
+        memory: bytes that values between segments may take before they go to files, and that the
+            second moments of one layer may take; of a layer above it the bias alone is repaired.
         session_memory: bytes that weights may take in one session.
         observer: told how many layers are done, of how many.
+        coarse: after a run, layers of which the bias alone was repaired for want of memory.
     """
 
     dense: Propagation
@@ -64,6 +66,7 @@ class SequentialRepair:
     memory: int
     session_memory: int
     observer: Callable[[int, int], None] | None = None
+    coarse: list[str] = field(default_factory=list)
     _grids: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 
     def run(
@@ -90,7 +93,9 @@ class SequentialRepair:
                 starts = [n for k in piece.nodes for n in model.graph.node[k].output]
                 for name, handle in handles.items():
                     if handle.product in starts:
-                        self._refit(layers[name], handle, editor, compensation, shelf)
+                        layer = layers[name]
+                        seen, held_out = self._moments(layer, walk, shelf)
+                        _refit(layer, handle, editor, compensation, seen, held_out)
                         done += 1
                         if self.observer is not None:
                             self.observer(done, len(layers))
@@ -99,7 +104,11 @@ class SequentialRepair:
         return len(layers)
 
     def _layers(self, pruned: Graph) -> dict[str, Layer]:
-        """Return by output the layers behind a cut that both networks have."""
+        """Return by output the layers behind a cut that both networks have.
+
+        What is computed of weights alone, such as queries of a detector, is no activation that one
+        segment hands to the next; layers that read it stay as they are.
+        """
         touched: set[str] = set()
         for node in pruned.nodes:
             for name in node.outputs:
@@ -107,11 +116,12 @@ class SequentialRepair:
                 cut = axes is not None and self.lanes.is_sliced(axes)
                 if cut or any(n in touched for n in node.inputs):
                     touched.add(name)
+        stored = stored_names(pruned.model.graph)
         known = {layer.node.outputs[0] for layer in layers_of(self.dense.graph)}
         return {
             layer.node.outputs[0]: layer
             for layer in layers_of(pruned)
-            if layer.node.inputs[0] in touched and layer.node.outputs[0] in known
+            if layer.source in touched - stored and layer.node.outputs[0] in known
         }
 
     def _store_targets(
@@ -125,96 +135,63 @@ class SequentialRepair:
             self.dense_model, self.weights, names, memory=self.session_memory, short=True
         )
         for number, feeds in enumerate(self.batches):
-            items = len(next(iter(feeds.values())))
             made = session.run(names, feeds)
             for name, y in zip(names, made, strict=True):
                 layer, axes = layers[name], self.dense.axes_of(name)
-                y = y if axes is None else self.lanes.slice(y, axes)
-                places = self._places(layer, layer.grid_of_output(y.shape), number, items)
+                if axes is not None and self.lanes.is_sliced(axes):
+                    y = self.lanes.slice(y, axes)
+                grid = layer.grid_of_output(y.shape)
+                self._grids[name, number] = grid
+                places = self._places(layer, grid, number, feeds)
                 shelf.put((name, number, "target"), layer.outputs(y, places))
 
-    def _places(self, layer: Layer, grid: tuple[int, ...], number: int, items: int) -> Places:
-        wanted = sample_count(layer.positions().shape[1]) * items // self.batches.samples + 1
+    def _places(
+        self, layer: Layer, grid: tuple[int, ...], number: int, feeds: Mapping[str, Any]
+    ) -> Places:
+        wanted = samples_wanted(layer, feeds, self.batches)
         return layer.places(grid, wanted, draw(layer, number, self.seed))
 
-    def _refit(
-        self,
-        layer: Layer,
-        handle: Handle,
-        editor: LayerEditor,
-        compensation: Compensation,
-        shelf: Shelf,
-    ) -> None:
-        """Fit one layer to its targets, whose inputs lie on the shelf."""
-        name, source = layer.node.outputs[0], layer.node.inputs[0]
-        seen, held_out = Moments(), Moments()
+    def _moments(self, layer: Layer, walk: Walk, shelf: Shelf) -> tuple[Moments, Moments]:
+        """Return what a layer sees and should make of it, of most inputs and of some held out."""
+        name = layer.node.outputs[0]
+        coarse = 2 * moment_bytes(layer) > self.memory
+        if coarse:
+            self.coarse.append(layer.node.label)
+        seen, held_out = Moments(coarse), Moments(coarse)
         for number, feeds in enumerate(self.batches):
-            items = len(next(iter(feeds.values())))
-            x = np.asarray(feeds[source]) if source in feeds else shelf.get((source, number))
-            places = self._places(layer, layer.grid(x.shape), number, items)
-            features = layer.features(x, places)
+            x = walk.value(layer.source, number, feeds)
+            grid = layer.grid(x.shape)
+            if self._grids.get((name, number)) != grid:
+                text = f"{layer.node.label}: samples lie on {grid} in the pruned network, not on "
+                raise InternalError(f"{text}{self._grids.get((name, number))} as in the original")
+            features = layer.features(x, self._places(layer, grid, number, feeds))
             targets = shelf.get((name, number, "target"))
             shelf.drop((name, number, "target"))
             border = len(features) - len(features) // HELD_OUT
             seen.add(features[:border], targets[:border])
-            if border < len(features):
-                held_out.add(features[border:], targets[border:])
-        stored = editor.value(handle.weight)
-        weight = layer.matrix(stored.astype(np.float64))
+            held_out.add(features[border:], targets[border:])
+        return seen, held_out
+
+
+def _refit(
+    layer: Layer,
+    handle: Handle,
+    editor: LayerEditor,
+    compensation: Compensation,
+    seen: Moments,
+    held_out: Moments,
+) -> None:
+    """Store new numbers of one layer; of one without second moments the bias alone."""
+    if not seen.count:
+        return  # nothing finite reaches it
+    stored = editor.value(handle.weight)
+    weight = layer.matrix(stored.astype(np.float64))
+    if seen.diagonal:
+        offset = seen.target_mean - np.einsum("gok,gk->go", weight, seen.mean)
+    else:
         made = compensation.refit(LayerSamples(weight, seen, held_out))
+        offset = made.offset
         editor.set(handle.weight, layer.stored(made.weight))
-        offset = made.offset.reshape(-1)
-        old = editor.value(handle.bias).astype(np.float64).reshape(-1)
-        editor.set(handle.bias, offset if handle.inside else old + offset)
-
-
-@dataclass(slots=True)
-class Walk:
-    """Runs a network segment by segment, all batches through one before the next.
-
-    Attributes:
-        model: the sorted skeleton; its weights may change before a segment that reads them runs.
-        weights: where they lie.
-        batches: the inputs.
-        shelf: where values between segments lie, under name and number of the batch.
-        matched: turns a segment into the one that is run.
-    """
-
-    model: onnx.ModelProto
-    weights: WeightStore
-    batches: Batches
-    shelf: Shelf
-    matched: Callable[[onnx.ModelProto], onnx.ModelProto]
-    _types: dict[str, onnx.TypeProto] = field(default_factory=dict)
-    _alive: set[str] = field(default_factory=set)
-    _count: int = 0
-
-    def __post_init__(self) -> None:
-        self._types = {v.name: v.type for v in self.model.graph.input}
-
-    def run(self, piece: Piece, later: set[str]) -> None:
-        """Run one segment on all batches; keep what is read later, forget the rest."""
-        names = [n for n in piece.outputs if n in later]
-        if names:
-            made = self.matched(piece_model(self.model, piece, self._types))
-            session = WholeSession(create_session(made, self.weights))
-            for number, feeds in enumerate(self.batches):
-                given = {
-                    n: np.asarray(feeds[n]) if n in feeds else self.shelf.get((n, number))
-                    for n in piece.inputs
-                }
-                for name, value in zip(names, session.run(names, given), strict=True):
-                    self.shelf.put((name, number), value)
-                    self._types[name] = _type_of(value)
-                self._count = number + 1
-            self._alive.update(names)
-        for name in self._alive - later:
-            for number in range(self._count):
-                self.shelf.drop((name, number))
-        self._alive &= later
-
-
-def _type_of(value: Array) -> onnx.TypeProto:
-    element = helper.np_dtype_to_tensor_dtype(value.dtype)
-    made: onnx.TypeProto = helper.make_tensor_type_proto(element, [None] * value.ndim)
-    return made
+    old = editor.value(handle.bias).astype(np.float64)
+    shift = offset.reshape(old.shape) / layer.bias_factor
+    editor.set(handle.bias, shift if handle.inside else old + shift)

@@ -48,7 +48,9 @@ class Shelf:
             self._folder.cleanup()
 
     def put(self, key: Hashable, array: Array) -> None:
-        """Keep an array."""
+        """Keep an array, instead of one under the same key."""
+        if key in self._held:
+            self.drop(key)
         if self._used + array.nbytes <= self.memory or array.dtype.hasobject:
             self._used += array.nbytes
             self._held[key] = array

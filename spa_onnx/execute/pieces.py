@@ -87,6 +87,11 @@ def cut_before(graph: onnx.GraphProto, outputs: Collection[str]) -> list[Piece]:
     return _pieces(graph, stored, groups)
 
 
+def stored_names(graph: onnx.GraphProto) -> set[str]:
+    """Return the tensors of a sorted graph that are stored, or computed of stored ones alone."""
+    return set(_Stored(graph).bytes)
+
+
 def _pieces(graph: onnx.GraphProto, stored: _Stored, groups: Sequence[list[int]]) -> list[Piece]:
     reads = [_ordered(n for k in group for n in stored.reads[k]) for group in groups]
     wanted = [v.name for v in graph.output]

@@ -57,7 +57,7 @@ class PiecewiseSession:
             RefusedError: ONNX Runtime fails.
         """
         types = {v.name: v.type for v in self._model.graph.input}
-        values = {name: _value_of(array) for name, array in feeds.items()}
+        values = {name: value_of(array) for name, array in feeds.items()}
         found = {name: numbers_of(feeds[name]) for name in outputs if name in feeds}
         for at, piece in enumerate(self._parts):
             found |= self._run_piece(piece, values, types, set(outputs))
@@ -76,7 +76,7 @@ class PiecewiseSession:
         made = piece_model(self._model, piece, types)
         session = create_session(made, self._weights, frugal=True)
         given = {name: values[name] for name in piece.inputs}
-        results = _run(session, piece.outputs, given)
+        results = run_values(session, piece.outputs, given)
         kinds = {entry.name: entry.type for entry in session.get_outputs()}
         for name, value in zip(piece.outputs, results, strict=True):
             values[name] = value
@@ -85,9 +85,14 @@ class PiecewiseSession:
         return {n: _numbers_of(values[n], types[n]) for n in piece.outputs if n in wanted}
 
 
-def _run(
+def run_values(
     session: ort.InferenceSession, outputs: Sequence[str], given: Mapping[str, ort.OrtValue]
 ) -> Sequence[ort.OrtValue]:
+    """Run a session on values in ONNX Runtime's form.
+
+    Raises:
+        RefusedError: ONNX Runtime fails.
+    """
     try:
         found: Sequence[ort.OrtValue] = session.run_with_ort_values(
             list(outputs), dict(given), run_options()
@@ -100,7 +105,7 @@ def _run(
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _value_of(feed: Feed) -> ort.OrtValue:
+def value_of(feed: Feed) -> ort.OrtValue:
     """Return an input in ONNX Runtime's form."""
     if isinstance(feed, np.ndarray) and feed.dtype.kind in "biuf" and feed.dtype.isbuiltin == 1:
         value: ort.OrtValue = ort.OrtValue.ortvalue_from_numpy(np.asarray(feed, order="C"))
@@ -111,7 +116,7 @@ def _value_of(feed: Feed) -> ort.OrtValue:
     op = "SequenceConstruct" if isinstance(feed, list) else "Identity"
     node = helper.make_node(op, [t.name for t in tensors], ["y"])
     graph = helper.make_graph([node], op, [], [onnx.ValueInfoProto(name="y")], tensors)
-    return _run(_small_session(graph), ["y"], {})[0]
+    return run_values(_small_session(graph), ["y"], {})[0]
 
 
 def _numbers_of(value: ort.OrtValue, kind: onnx.TypeProto) -> NDArray[Any]:

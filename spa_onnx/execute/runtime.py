@@ -52,10 +52,7 @@ def open_session(
     exposed.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted if n not in present)
     if short:
         _drop_all_but(exposed.graph, set(wanted))
-    for graph in all_graphs(exposed.graph):
-        for k, node in enumerate(graph.node):
-            if node.op_type in RANDOM and node.domain in STANDARD_DOMAINS:
-                _seed(node, k)
+    seed_random(exposed.graph)
     if branch is not None:
         _force(exposed.graph, branch)
     if memory is not None and session_bytes(exposed) > memory:
@@ -72,6 +69,14 @@ def _drop_all_but(graph: onnx.GraphProto, wanted: set[str]) -> None:
     for k in reversed(range(len(graph.output))):
         if graph.output[k].name not in wanted:
             del graph.output[k]
+
+
+def seed_random(graph: onnx.GraphProto) -> None:
+    """Let operators that draw numbers draw the same in every session."""
+    for inner in all_graphs(graph):
+        for k, node in enumerate(inner.node):
+            if node.op_type in RANDOM and node.domain in STANDARD_DOMAINS:
+                _seed(node, k)
 
 
 def _seed(node: onnx.NodeProto, seed: int) -> None:

@@ -60,6 +60,8 @@ class RepairReport:
         before: distance of the pruned model's outputs to the original's on these inputs, squared,
             in shares of their variance.
         after: the same of the repaired model.
+        coarse: layers whose second moments take more memory than allowed, so that of them the bias
+            alone was repaired.
     """
 
     layers: int
@@ -67,6 +69,7 @@ class RepairReport:
     origin: str
     before: float
     after: float
+    coarse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.algebra.expression import Dim, IntArray, size_of
+from spa_onnx.algebra.size import Polynomial
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.collect import LayerMoments
-from spa_onnx.calibrate.layers import Layer
+from spa_onnx.calibrate.layer import Layer
 from spa_onnx.plan.lanes import KeptLanes
 
 FloatArray = NDArray[np.float64]
@@ -23,7 +24,8 @@ class Consumer:
 
     Attributes:
         weight: ``(groups, outputs, features)``.
-        covariance: of the features over the calibration inputs, ``(groups, features, features)``.
+        covariance: of the features over the calibration inputs, ``(groups, features, features)``;
+            where that takes too much memory the variances alone, ``(groups, features)``.
         units: the unit that every feature belongs to, -1 for none, ``(groups, features)``.
     """
 
@@ -34,6 +36,8 @@ class Consumer:
     @property
     def energy(self) -> float:
         """Return the variance of the output, all outputs together."""
+        if self.covariance.ndim == 2:
+            return float(np.einsum("gok,gk->", np.square(self.weight), self.covariance))
         product = self.weight @ self.covariance
         return float(np.einsum("gok,gok->", product, self.weight))
 
@@ -48,7 +52,7 @@ class ConsumerReader:
 
     def __post_init__(self) -> None:
         for layer in self.moments.layers:
-            if layer.passes_through or not self.moments.fits(layer):
+            if layer.passes_through:
                 continue
             for dim in self.analysis.dims:
                 units = self._units(layer, dim)
@@ -66,7 +70,7 @@ class ConsumerReader:
         graph = self.analysis.propagation.graph
         return [
             Consumer(
-                layer.matrix(graph.array(layer.node.inputs[1]).astype(np.float64)),
+                layer.matrix(graph.array(layer.weight.name).astype(np.float64)),
                 of.covariance,
                 units,
             )
@@ -76,9 +80,11 @@ class ConsumerReader:
     def _units(self, layer: Layer, dim: PrunableDim) -> IntArray | None:
         """Return the unit of every feature of a layer; None where it sums over none of the dim."""
         state = self.analysis.propagation
-        axes = state.axes_of(layer.node.inputs[0])
+        axes = state.axes_of(layer.source)
         if axes is None:
             return None
+        if isinstance(size_of(axes[layer.axis]), Polynomial):
+            return None  # a length that inputs decide, such as that of a padded sequence
         lanes = KeptLanes(state.space, {}).lanes_by_position(axes[layer.axis])
         lane = lanes.get((dim.dim, 0))
         if lane is None:

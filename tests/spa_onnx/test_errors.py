@@ -128,10 +128,6 @@ CASES: list[tuple[type[spa_onnx.SpaError], Callable[[], None], str]] = [
         r"dim weight_1:0#\d+: weights of .*'weight_1'.* are NaN, .*--importance random",
     ),
     (
-        lambda: prune(chain(), importance="obspa"),
-        "pass GroupObs runs the model and needs inputs: give them with --calib PATH",
-    ),
-    (
         errors.BudgetError,
         lambda: prune(chain(), budget=spa_onnx.KeepFlops(0.01)),
         "cannot keep only 0.01 of the operations: with one lane left .* 0.125 remain; ask for",
