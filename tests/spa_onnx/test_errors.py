@@ -132,6 +132,11 @@ CASES: list[tuple[type[spa_onnx.SpaError], Callable[[], None], str]] = [
         lambda: prune(chain(), budget=spa_onnx.KeepFlops(0.01)),
         "cannot keep only 0.01 of the operations: with one lane left .* 0.125 remain; ask for",
     ),
+    (
+        errors.CalibrationError,
+        lambda: prune(chain(), compensation="ridge", calibration={"no such": np.ones((2, 4))}),
+        "arrays for no such; the model's inputs are x",
+    ),
 ]
 
 
