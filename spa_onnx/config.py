@@ -41,7 +41,8 @@ class PruneConfig:
         calibration: inputs for passes that run the model: a path (``.npz``, ``.npy``, ``.jsonl``,
             a folder of images), arrays by input name, one array, an iterable of these, or
             :class:`~spa_onnx.calibrate.batches.Batches`.
-        samples: most items of it that are used; None takes 512.
+        samples: most items that are used; None takes 512, or of inputs that are made up as many as
+            their size allows.
         preprocess: what makes inputs of images and tokens: the path of a description, the name of a
             preset, or a :class:`~spa_onnx.calibrate.preprocess.Preprocess`.
         recipe: text of the recipe that the passes come from, for reports; see :meth:`of_recipe`.
@@ -91,8 +92,8 @@ class PruneConfig:
             raise UsageError(text)
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"samples {self.samples} is not a positive number")
-        if self.calibration is None and (self.samples or self.preprocess) is not None:
-            raise UsageError("samples and preprocess describe calibration inputs; give these too")
+        if self.calibration is None and self.preprocess is not None:
+            raise UsageError("preprocess describes calibration inputs; give these too")
         chosen_kinds(self.granularity)
         for name, shape in self.input_shapes.items():
             if any(n < 1 for n in shape):

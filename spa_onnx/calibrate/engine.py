@@ -171,7 +171,7 @@ def make_engine(
     state = analysis.propagation
     given: Any = config.calibration
     if given is None:
-        batches = made_up(state, config.input_shapes, None, config.seed)
+        batches = made_up(state, config.input_shapes, config.samples, config.seed)
         statistics = measure(state.graph.model, loaded.weights, batches, config.statistics_memory)
         model = statistics.put(state.graph.model)
         return CalibrationEngine(

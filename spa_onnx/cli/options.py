@@ -91,7 +91,15 @@ seed_option = click.option(
     help="For passes and inputs that are drawn.",
 )
 importance_option = click.option(
-    "--importance", default="l2", show_default=True, help="Pass that scores lanes."
+    "--importance", help="Pass that scores lanes.  [default: l2, or the recipe's]"
+)
+recipe_option = click.option(
+    "--recipe",
+    metavar="NAME",
+    help="Passes that go together: data-free, calibrated or magnitude. Passes given go before.",
+)
+config_option = click.option(
+    "--config", "recipe_file", type=FILE, metavar="FILE.toml", help="A recipe of your own."
 )
 allocation_option = click.option(
     "--allocation", help="Pass that spends the budget.  [default: uniform or global]"

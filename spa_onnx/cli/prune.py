@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, Ratio
+from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
 from spa_onnx.cli.files import check_output, check_texts, weights_of, write_text
 from spa_onnx.cli.options import (
     FILE,
@@ -15,6 +15,7 @@ from spa_onnx.cli.options import (
     allocation_option,
     calibration_option,
     compensation_option,
+    config_option,
     exclude_option,
     granularity_option,
     importance_option,
@@ -24,6 +25,7 @@ from spa_onnx.cli.options import (
     preprocess_option,
     proof_memory_option,
     quiet_option,
+    recipe_option,
     samples_option,
     seed_option,
     verify_option,
@@ -32,6 +34,7 @@ from spa_onnx.cli.summary import show_run
 from spa_onnx.cli.terminal import progress
 from spa_onnx.config import PruneConfig
 from spa_onnx.errors import UsageError
+from spa_onnx.recipe import read_recipe
 
 STANDARD_OUTPUT = Path("-")
 
@@ -46,6 +49,11 @@ STANDARD_OUTPUT = Path("-")
 @click.option(
     "--keep-params", type=float, metavar="P", help="Keep at most this share of parameters."
 )
+@click.option(
+    "--keep-size", type=float, metavar="S", help="Keep at most this share of the weights' bytes."
+)
+@recipe_option
+@config_option
 @importance_option
 @allocation_option
 @compensation_option
@@ -70,6 +78,9 @@ def prune(
     ratio: float | None,
     keep_flops: float | None,
     keep_params: float | None,
+    keep_size: float | None,
+    recipe: str | None,
+    recipe_file: Path | None,
     plan_out: Path | None,
     report_out: Path | None,
     proved: bool,
@@ -81,8 +92,8 @@ def prune(
     Without a budget, half of the lanes of every prunable dim go (--ratio 0.5).
     """
     # every other option is the field of the configuration that has its name
-    budget = _budget(ratio, keep_flops, keep_params)
-    config = PruneConfig(budget=budget, verify=proved, **fields)
+    fields |= {"budget": _budget(ratio, keep_flops, keep_params, keep_size), "verify": proved}
+    config = _config(recipe, recipe_file, fields)
     printed = report_out == STANDARD_OUTPUT
     texts = {"--plan-out": plan_out, "--json": None if printed else report_out}
     _check_files(model, output, config, {o: path for o, path in texts.items() if path is not None})
@@ -116,14 +127,38 @@ def _check_files(model: Path, output: Path, config: PruneConfig, texts: dict[str
     check_texts(texts, {**taken, **weights_of(model, texts.values())})
 
 
-def _budget(ratio: float | None, keep_flops: float | None, keep_params: float | None) -> Budget:
+def _config(recipe: str | None, file: Path | None, fields: dict[str, Any]) -> PruneConfig:
+    """Return the configuration; passes of a recipe give way to those that are named.
+
+    Raises:
+        UsageError: two recipes, or one that cannot be used.
+    """
+    if recipe is not None and file is not None:
+        raise UsageError("give one recipe only: --recipe or --config")
+    given = {name: value for name, value in fields.items() if value is not None}
+    if recipe is not None:
+        return PruneConfig.of_recipe(recipe, **given)
+    if file is not None:
+        return PruneConfig.of_recipe(read_recipe(file), **given)
+    return PruneConfig(**given)
+
+
+def _budget(
+    ratio: float | None,
+    keep_flops: float | None,
+    keep_params: float | None,
+    keep_size: float | None,
+) -> Budget:
     """Return the one budget that was asked for.
 
     Raises:
         UsageError: more than one, or a share out of range.
     """
-    if sum(share is not None for share in (ratio, keep_flops, keep_params)) > 1:
-        raise UsageError("give one budget only: --ratio, --keep-flops or --keep-params")
+    if sum(share is not None for share in (ratio, keep_flops, keep_params, keep_size)) > 1:
+        names = "--ratio, --keep-flops, --keep-params or --keep-size"
+        raise UsageError(f"give one budget only: {names}")
+    if keep_size is not None:
+        return KeepSize(keep_size)
     if keep_flops is not None:
         return KeepFlops(keep_flops)
     if keep_params is not None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from spa_onnx.report.causes import CauseGroup, group_causes
 from spa_onnx.report.proof import proof_line
-from spa_onnx.report.report import DimReport, PruneReport, Refusal
+from spa_onnx.report.report import DimReport, PruneReport, Refusal, RepairReport
 from spa_onnx.report.words import count, share, short, size, some, weight_axes
 
 WORTH_SAYING = 0.01
@@ -58,6 +58,8 @@ def _facts(report: PruneReport, files: FileSizes) -> Iterator[tuple[str, str]]:
     yield "cut", _cut(report.dims)
     if report.proof is not None:
         yield "proof", proof_line(report.proof)
+    if report.repair is not None:
+        yield "repair", _repair(report.repair)
     for text in main_refusals(report.refusals, report.before.parameters):
         yield "fixed", text
     for operator, nodes in report.unknown_operators.items():
@@ -68,6 +70,14 @@ def _facts(report: PruneReport, files: FileSizes) -> Iterator[tuple[str, str]]:
     total = sum(report.seconds.values())
     yield "time", f"{total:.2f} s, of that {slowest} {report.seconds.get(slowest, 0.0):.2f} s"
     yield "wrote", files.output
+
+
+def _repair(repair: RepairReport) -> str:
+    inputs = f"{count(repair.samples, 'input')} ({repair.origin})"
+    return (
+        f"{count(repair.layers, 'layer')} refitted on {inputs}: squared distance of the outputs "
+        f"to the original's {repair.before:.2g} -> {repair.after:.2g} of their variance"
+    )
 
 
 def _cut(dims: Sequence[DimReport]) -> str:

@@ -200,3 +200,60 @@ def test_the_bundled_model_is_pruned_by_the_real_command(tmp_path: Path) -> None
     assert report["proof"]["largest"] < 1e-4 < report["proof"]["power"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json", "pruned.onnx"]
     assert "Traceback" not in done.stderr
+
+
+def test_a_recipe_repairs_without_any_data(output: Path) -> None:
+    report = report_of(DIGITS, output, "--keep-flops", "0.5", "--recipe", "data-free")
+    assert report["repair"]["origin"] == "made up"
+    assert report["repair"]["after"] < 0.3 * report["repair"]["before"]
+    assert 'pass = "obspa"' in report["settings"]["recipe"]
+    kept = report["after"]["operations"] / report["before"]["operations"]
+    assert 0.49 < kept <= 0.5
+
+
+def test_a_pass_that_is_named_goes_before_the_recipe(model: Path, output: Path) -> None:
+    report = report_of(model, output, "--recipe", "magnitude", "--importance", "l1")
+    assert "L1" in report["settings"]["importance"] or report["settings"]["importance"] == "l1"
+
+
+def test_a_recipe_of_ones_own(model: Path, output: Path) -> None:
+    recipe = output.with_name("mine.toml")
+    recipe.write_text('[importance]\npass = "random"\n')
+    report = report_of(model, output, "--config", str(recipe))
+    assert report["settings"]["recipe"] == recipe.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--recipe", "none"), "is no recipe; there are"),
+        (("--config", "none.toml"), "cannot be read"),
+        (("--recipe", "magnitude", "--config", "x.toml"), "one recipe only"),
+        (("--keep-size", "0.5", "--ratio", "0.5"), "one budget only"),
+        (("--keep-size", "1.5"), "is not in"),
+    ],
+)
+def test_wrong_recipes_and_budgets(
+    model: Path, output: Path, options: tuple[str, ...], problem: str
+) -> None:
+    result = run("prune", model, "-o", output, *options)
+    assert result.exit_code == 2
+    assert problem in result.output
+    assert not output.exists()
+
+
+def test_a_share_of_the_bytes(model: Path, output: Path) -> None:
+    report = report_of(model, output, "--keep-size", "0.6")
+    assert report["after"]["bytes"] <= 0.6 * report["before"]["bytes"]
+
+
+def test_a_repaired_model_is_not_verified_against_its_plan(
+    model: Path, output: Path, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    result = run("prune", model, "-o", output, "--recipe", "data-free", "--plan-out", plan)
+    assert result.exit_code == 0, result.output
+    assert "repair" in result.output
+    refused = run("verify", model, output, "--plan", plan)
+    assert refused.exit_code == 2
+    assert "was repaired" in refused.output
