@@ -78,9 +78,9 @@ class DistortionMeter:
             local = np.concatenate([[0.0], np.cumsum(np.sort(scores[dim.dim], axis=1).mean(0))])
             points = {
                 removed: run.distance(self._cut(dim, scores, removed, editor, handles))
-                for removed in _marks(dim)
+                for removed in marks_of(dim)
             }
-            found[k] = _through(local[:-1], points)
+            found[k] = curve_through(local[:-1], points)
         return found
 
     def _can_be_fed(self, dim: PrunableDim) -> bool:
@@ -120,12 +120,12 @@ class DistortionMeter:
         return feeds
 
 
-def _marks(dim: PrunableDim) -> list[int]:
+def marks_of(dim: PrunableDim) -> list[int]:
     size = dim.dim.size
     return sorted({min(size - 1, max(1, round(share * size))) for share in MARKS})
 
 
-def _through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
+def curve_through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
     """Return the local curve, scaled so that it goes through the measured points."""
     tiny = 1e-12
     marks = np.array(list(points))

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from spa_onnx.errors import EvaluationError
 
@@ -30,10 +30,11 @@ def find_evaluation(name: str) -> Evaluation:
     found: Any = getattr(_module(name, place), function, None)
     if not callable(found):
         raise EvaluationError(name, f"has no function {function!r}")
+    score = cast("Callable[[str], float]", found)
 
     def checked(path: str) -> float:
         try:
-            value = float(found(path))
+            value = float(score(path))
         except Exception as failure:  # code of the user, which may raise anything
             raise EvaluationError(name, f"failed on {path}: {failure!r}") from failure
         if not math.isfinite(value):

@@ -8,7 +8,7 @@ from spa_onnx.allocate.problem import keep_best
 from spa_onnx.calibrate.batches import ArrayBatches
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distance import output_distance
-from spa_onnx.calibrate.distortion import DistortionMeter, _marks, _through
+from spa_onnx.calibrate.distortion import DistortionMeter, curve_through, marks_of
 from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.passes.obspa import GroupObs
 from spa_onnx.score.consumers import ConsumerReader
@@ -38,7 +38,7 @@ def test_curves_start_at_nothing_rise_and_meet_what_was_measured() -> None:
     hidden = np.maximum(0, run(_exposed(model), {"x": inputs})[1])
     weight = graph.array(layer.weight.name).astype(np.float64)
     (y,) = run(model, {"x": inputs})
-    for removed in _marks(dim):
+    for removed in marks_of(dim):
         kept = keep_best(analysis, scores, np.array([16 - removed]))[dim.dim].mask
         a = np.hstack([hidden[:, kept], np.ones((200, 1))]).astype(np.float64)
         target = hidden.astype(np.float64) @ weight
@@ -59,7 +59,7 @@ def _exposed(model):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("points", [{2: 0.5, 5: 3.0}, {1: 1e-15, 3: 0.1, 7: 40.0}])
 def test_a_scaled_curve_goes_through_points_in_order(points: dict[int, float]) -> None:
-    curve = _through(np.linspace(0, 1, 8), points)
+    curve = curve_through(np.linspace(0, 1, 8), points)
     assert curve[0] == 0
     assert (np.diff(curve) >= 0).all()
     for removed, distance in points.items():

@@ -127,7 +127,7 @@ def test_fed_weights_take_the_place_of_stored_ones() -> None:
     editor = LayerEditor(graph.model, graph.weights)
     (handle,) = editor.handles(layers_of(graph)).values()
     editor.make_inputs([handle.weight, handle.bias])
-    feeds = {"x": np.ones((3, 5), np.float32)}
+    feeds: dict[str, Any] = {"x": np.ones((3, 5), np.float32)}
     (plain,) = run(graph.model, feeds)
     assert np.allclose(plain, run(model, feeds)[0])
     feeds[handle.weight] = np.full((5, 4), 2, np.float32)
