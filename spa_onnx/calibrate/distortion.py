@@ -121,6 +121,7 @@ class DistortionMeter:
 
 
 def marks_of(dim: PrunableDim) -> list[int]:
+    """Return the numbers of lanes without which the network is run."""
     size = dim.dim.size
     return sorted({min(size - 1, max(1, round(share * size))) for share in MARKS})
 
