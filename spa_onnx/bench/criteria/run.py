@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -18,16 +21,25 @@ from spa_onnx.errors import BenchFileError, ClusterError
 Observer = Callable[[Outcome, int, int], None]
 """Called with every outcome, how many units are done, and of how many."""
 
+PR_SET_PDEATHSIG = 1
+"""Source: Linux, include/uapi/linux/prctl.h."""
+
 DIED = "its process died, or one beside it"
 """Failure that says nothing of the unit: another run tries it again."""
 
 
 @contextmanager
 def processes(jobs: int) -> Generator[Executor]:
-    """Yield an executor of fresh local processes."""
+    """Yield an executor of fresh local processes, which end with this one."""
     context = multiprocessing.get_context("spawn")  # forked sessions of ONNX Runtime hang
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
         yield pool
+
+
+def _end_with_parent() -> None:
+    """Let the system end this process when its parent does, where the system can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager

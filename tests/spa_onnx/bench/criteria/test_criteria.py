@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import subprocess
+import sys
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +104,31 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / "r.jsonl").write_text(text)
         with pytest.raises(BenchFileError, match="line 1"):
             read_outcomes(tmp_path / "r.jsonl")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system cannot do it")
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+from spa_onnx.bench.criteria.run import processes
+if __name__ == "__main__":
+    with processes(1) as executor:
+        print(executor.submit(os.getpid).result(), flush=True)
+        executor.submit(time.sleep, 60)
+        time.sleep(60)
+"""
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(100):
+        state = Path(f"/proc/{worker}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {worker} lives on")
 
 
 class Dying(Executor):
