@@ -5,9 +5,9 @@ different dims are added, which holds to first order. Widths shrink step by step
 the curve rises least for the cost saved at the widths reached so far; looking several steps ahead
 gets over bumps in a curve.
 
-Source: minimising the sum of measured distortions under a budget: "Rate-Distortion Theoretic
-Pruning", ICCV 2023 (there by dynamic programming over parameters of layers; the cost here is a
-polynomial in which widths multiply, so it is taken at the present widths instead).
+Source: minimising the sum of measured distortions under a budget: layer-adaptive pruning by rate
+and distortion, ICCV 2023 (there by dynamic programming over parameters of layers; the cost here is
+a polynomial in which widths multiply, so it is taken at the present widths instead).
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _prune(
     engine = None
     if passes.run_the_model:
         with stages("calibrate"):
-            engine = make_engine(loaded, analysis, config, passes, stages.part)
+            engine = make_engine(loaded, analysis, config, stages.part)
     reader = engine.reader() if engine is not None and "moments" in passes.needs else None
     with stages("score"):
         scores = score(analysis, passes.importance, config.seed, reader)

@@ -111,7 +111,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
     unknown = [key for key in content if key not in PARTS]
     if unknown:
         raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join(PARTS)}")
-    return Recipe(name, text, {kind: _choice(content[kind], kind, name) for kind in content})  # type: ignore[misc]
+    return Recipe(name, text, {k: _choice(content[k], k, name) for k in PARTS if k in content})
 
 
 def _choice(table: Any, kind: str, name: str) -> PassChoice:

@@ -1,22 +1,15 @@
-"""Results in a file, one line each: what is there need not be done again."""
+"""Results of models: what is there need not be done again."""
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict
 from pathlib import Path
 
-from spa_onnx.bench.records import decode, parse, read_text
+from spa_onnx.bench.lines import Lines
 from spa_onnx.bench.result import Key, Result
-from spa_onnx.errors import BenchFileError
-
-START = '{"model": '
-"""How every line begins; one that has no end is what an interrupted run left."""
 
 
 class Store:
-    """A file of results, read once and then only appended to."""
+    """A file of results by key."""
 
     def __init__(self, path: Path) -> None:
         """Read what earlier runs left, or start a new file.
@@ -25,20 +18,8 @@ class Store:
             BenchFileError: the file cannot be read or written, or holds something else.
         """
         self.path = path
-        self._found: dict[Key, Result] = {}
-        if path.exists() and not path.is_file():
-            raise BenchFileError(str(path), "is no regular file; give --results another path")
-        text = read_text(path) if path.exists() else ""
-        whole, end, rest = text.rpartition("\n")
-        for number, line in enumerate(whole.splitlines(), 1):
-            where = f"{path}, line {number}"
-            result = decode(Result, parse(line, where), where)
-            self._found[result.key] = result
-        if not START.startswith(rest[: len(START)]):
-            raise BenchFileError(str(path), "holds no results; give --results another path")
-        if rest:
-            os.truncate(path, len((whole + end).encode()))
-        self._append("")
+        self._lines = Lines(path, Result)
+        self._found: dict[Key, Result] = {r.key: r for r in self._lines.found}
 
     def find(self, key: Key, limit: float, memory_limit: int) -> Result | None:
         """Return the last result of a key, unless it only ran out of less than it has now."""
@@ -57,15 +38,5 @@ class Store:
         Raises:
             BenchFileError: the file cannot be written.
         """
-        self._append(json.dumps(asdict(result), allow_nan=False) + "\n")
+        self._lines.add(result)
         self._found[result.key] = result
-
-    def _append(self, text: str) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as failure:
-            problem = f"cannot be written ({failure.strerror})"
-            raise BenchFileError(str(self.path), problem) from failure

@@ -16,6 +16,7 @@ import numpy as np
 from spa_onnx.algebra.expression import IntArray
 from spa_onnx.calibrate.layer import Array, Places, Stored
 from spa_onnx.graph.node import Node
+from spa_onnx.ops.rule import static
 from spa_onnx.ops.window import Window
 
 
@@ -66,7 +67,7 @@ class Convolution:
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the items of the batch and the output's spatial lengths."""
         lengths = (self.window.length(k, n) for k, n in enumerate(shape[2:]))
-        return (shape[0], *(int(n) for n in lengths))  # type: ignore[arg-type]
+        return (shape[0], *static(lengths))
 
     def grid_of_output(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return all axes but the channels."""

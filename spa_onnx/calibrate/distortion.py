@@ -2,8 +2,8 @@
 
 At a few widths the consumers of the dim lose the features that would go first and are refitted by
 least squares; in between, the curve follows the sum of the lanes' worth. Source: measured
-rate-distortion curves with the output as the distance: "Rate-Distortion Theoretic Pruning",
-ICCV 2023 (there by layer and without refit).
+rate-distortion curves with the output as the distance: layer-adaptive pruning by rate
+and distortion, ICCV 2023 (there by layer and without refit).
 """
 
 from __future__ import annotations

@@ -157,7 +157,6 @@ def make_engine(
     loaded: LoadedModel,
     analysis: Analysis,
     config: PruneConfig,
-    passes: Passes,
     tell: Tell | None = None,
 ) -> CalibrationEngine:
     """Return the engine of a run.

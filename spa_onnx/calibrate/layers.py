@@ -12,18 +12,10 @@ from spa_onnx.calibrate.convolution import Convolution
 from spa_onnx.calibrate.layer import Layer, Places, Stored
 from spa_onnx.calibrate.product import Product
 from spa_onnx.graph.node import Node
+from spa_onnx.graph.tensors import FLOATS
 from spa_onnx.normalise.graph import Graph
 
 __all__ = ["Convolution", "Layer", "Places", "Product", "Stored", "layers_of"]
-
-FLOATS = frozenset(
-    {
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.FLOAT16,
-        onnx.TensorProto.BFLOAT16,
-        onnx.TensorProto.DOUBLE,
-    }
-)
 
 COMPUTED = FLOATS - {onnx.TensorProto.BFLOAT16}
 """Types that ONNX Runtime computes layers in on a CPU, and that numpy knows."""

@@ -20,22 +20,10 @@ from onnx import helper, numpy_helper
 
 from spa_onnx.calibrate.layer import Layer
 from spa_onnx.graph.node import STANDARD_DOMAINS
-from spa_onnx.graph.tensors import captured_names
+from spa_onnx.graph.tensors import FLOATS, IR_WITH_FREE_INITIALIZERS, captured_names
 from spa_onnx.load.store import WeightStore
 
 Array = NDArray[Any]
-
-IR_WITH_FREE_INITIALIZERS = 4
-"""First IR version whose initializers need not be graph inputs."""
-
-FLOATS = frozenset(
-    {
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.FLOAT16,
-        onnx.TensorProto.BFLOAT16,
-        onnx.TensorProto.DOUBLE,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from spa_onnx.plan.lanes import KeptLanes
 Array = NDArray[Any]
 
 HELD_OUT = 5
-"""Every fifth sample is held out, to choose a ridge by."""
+"""The last fifth of each batch's samples is held out, to choose a ridge by."""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,19 @@ import onnx
 
 from spa_onnx.graph.node import Scope
 
+IR_WITH_FREE_INITIALIZERS = 4
+"""First IR version whose initializers need not be graph inputs."""
+
+FLOATS = frozenset(
+    {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.FLOAT16,
+        onnx.TensorProto.BFLOAT16,
+        onnx.TensorProto.DOUBLE,
+    }
+)
+"""Element types of weights that can be changed number by number."""
+
 
 def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield a graph and every graph inside its control flow."""

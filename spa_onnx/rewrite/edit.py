@@ -12,10 +12,7 @@ from onnx import helper, numpy_helper
 
 from spa_onnx.graph.live import live_nodes
 from spa_onnx.graph.node import Node, Scope
-from spa_onnx.graph.tensors import all_graphs, scoped_graphs
-
-IR_WITH_FREE_INITIALIZERS = 4
-"""First IR version whose initializers need not be graph inputs."""
+from spa_onnx.graph.tensors import IR_WITH_FREE_INITIALIZERS, all_graphs, scoped_graphs
 
 
 class GraphEditor:

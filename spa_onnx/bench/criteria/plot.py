@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 from spa_onnx.bench.criteria.table import Group, groups
 from spa_onnx.bench.criteria.unit import Outcome
 from spa_onnx.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
@@ -46,7 +50,7 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     return written
 
 
-def _line(axes: object, points: Sequence[Group], recipe: str, scored: bool) -> None:
+def _line(axes: Axes, points: Sequence[Group], recipe: str, scored: bool) -> None:
     """Draw means over seeds with their standard deviation."""
     rows = []
     for g in points:
@@ -57,4 +61,4 @@ def _line(axes: object, points: Sequence[Group], recipe: str, scored: bool) -> N
             rows.append((kept, mean(values), spread))
     if rows:
         x, y, spread_of = zip(*sorted(rows), strict=True)
-        axes.errorbar(x, y, yerr=spread_of, marker="o", markersize=4, capsize=3, label=recipe)  # type: ignore[attr-defined]
+        axes.errorbar(x, y, yerr=spread_of, marker="o", markersize=4, capsize=3, label=recipe)

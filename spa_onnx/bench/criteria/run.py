@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from spa_onnx.bench.criteria.unit import Outcome, Unit, failed, run_unit
-from spa_onnx.bench.records import decode, parse, read_text
-from spa_onnx.errors import BenchFileError, ClusterError
+from spa_onnx.bench.lines import Lines
+from spa_onnx.errors import ClusterError
 
 Observer = Callable[[Outcome, int, int], None]
 """Called with every outcome, how many units are done, and of how many."""
@@ -70,7 +67,8 @@ def run_units(
     Raises:
         BenchFileError: the file cannot be read or written.
     """
-    found = read_outcomes(results)
+    lines = Lines(results, Outcome)
+    found = {outcome.key: outcome for outcome in lines.found}
     waiting: dict[Future[Outcome], Unit] = {}
     for unit in units:
         if unit.key not in found:
@@ -85,34 +83,6 @@ def run_units(
         done += 1
         found[unit.key] = outcome
         if not outcome.failure.startswith(DIED):
-            _append(results, outcome)
+            lines.add(outcome)
         observer(outcome, done, len(units))
     return [found[unit.key] for unit in units]
-
-
-def read_outcomes(path: Path) -> dict[str, Outcome]:
-    """Return what earlier runs left in a file, by key; a last line without end is left out.
-
-    Raises:
-        BenchFileError: it cannot be read, or holds something else.
-    """
-    if not path.exists():
-        return {}
-    whole, end, rest = read_text(path).rpartition("\n")
-    found: dict[str, Outcome] = {}
-    for number, line in enumerate(whole.splitlines(), 1):
-        where = f"{path}, line {number}"
-        outcome = decode(Outcome, parse(line, where), where)
-        found[outcome.key] = outcome
-    if rest:
-        os.truncate(path, len((whole + end).encode()))
-    return found
-
-
-def _append(path: Path, outcome: Outcome) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(outcome), allow_nan=False) + "\n")
-    except OSError as failure:
-        problem = f"cannot be written ({failure.strerror})"
-        raise BenchFileError(str(path), problem) from failure

@@ -15,9 +15,10 @@ import pytest
 
 from spa_onnx.bench.criteria.evaluate import find_evaluation
 from spa_onnx.bench.criteria.plot import draw
-from spa_onnx.bench.criteria.run import DIED, cluster, processes, read_outcomes, run_units
+from spa_onnx.bench.criteria.run import DIED, cluster, processes, run_units
 from spa_onnx.bench.criteria.table import as_csv, as_json, groups, markdown
 from spa_onnx.bench.criteria.unit import Outcome, Unit, run_unit
+from spa_onnx.bench.lines import Lines
 from spa_onnx.errors import BenchFileError, ClusterError, EvaluationError
 from tests.builders import GraphBuilder
 from tests.spa_onnx.cli.commands import run, write_model
@@ -86,7 +87,7 @@ def test_outcomes_survive_and_are_not_made_again(unit: Unit, tmp_path: Path) -> 
         )
     assert seen == ["2 3/3"]
     assert second[:2] == first
-    assert set(read_outcomes(results)) == {u.key for u in units}
+    assert {o.key for o in Lines(results, Outcome).found} == {u.key for u in units}
 
 
 def test_a_line_that_an_interrupted_run_left_is_dropped(unit: Unit, tmp_path: Path) -> None:
@@ -96,14 +97,22 @@ def test_a_line_that_an_interrupted_run_left_is_dropped(unit: Unit, tmp_path: Pa
         with results.open("a") as file:
             file.write('{"key": "half')
         run_units([replace(unit, seed=1)], executor, results, ignore)
-    assert len(read_outcomes(results)) == 2
+    assert len(Lines(results, Outcome).found) == 2
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     for text in ('{"key": 3}\n', "hello\n", "[]\n"):
         (tmp_path / "r.jsonl").write_text(text)
         with pytest.raises(BenchFileError, match="line 1"):
-            read_outcomes(tmp_path / "r.jsonl")
+            Lines(tmp_path / "r.jsonl", Outcome)
+
+
+def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("one line without an end")
+    with pytest.raises(BenchFileError, match="holds no results"):
+        Lines(path, Outcome)
+    assert path.read_text() == "one line without an end"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system cannot do it")
