@@ -100,7 +100,7 @@ def as_csv(outcomes: Sequence[Outcome]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Outcome)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(asdict, outcomes))
+    writer.writerows(asdict(o) for o in outcomes)
     return text.getvalue()
 
 

@@ -6,7 +6,7 @@ from onnx import numpy_helper
 
 import spa_onnx
 from spa_onnx.allocate.budget import KeepFlops
-from spa_onnx.calibrate.engine import Passes, make_engine
+from spa_onnx.calibrate.engine import make_engine
 from spa_onnx.config import PruneConfig
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.model import load
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_result() -> None:
 def test_layers_see_the_moments_that_training_stored() -> None:
     loaded = load(_network())
     analysis = spa_onnx.analyze(_network())
-    engine = make_engine(loaded, analysis, CONFIG, Passes.of(CONFIG))
+    engine = make_engine(loaded, analysis, CONFIG)
     norms = [n for n in engine.model.graph.node if n.op_type == "BatchNormalization"]
     tensors = {t.name: t for t in engine.model.graph.initializer}
     names = [n.output[0] for n in norms]
