@@ -94,8 +94,8 @@ class _Block:
 
     Attributes:
         weight: ``(outputs, features)``, refitted; of many outputs a matrix with the same Gram.
-        inverse: of the damped covariance of what is left, ``(features, features)``.
-        units: unit of every feature.
+        inverse: of the damped covariance, ``(features, features)``.
+        units: unit of every feature that is left.
         scale: turns losses into shares of the consumer's variance.
         classes: units that own equally many features, with their features.
     """
@@ -120,16 +120,17 @@ class _Block:
 
     def remove(self, gone: IntArray) -> None:
         """Remove units and refit what is left."""
-        features = np.flatnonzero(np.isin(self.units, gone))
-        if not len(features):
+        removed = np.isin(self.units, gone)
+        if not removed.any():
             return
-        corner = self.inverse[np.ix_(features, features)]
-        solved = np.linalg.solve(corner, self.inverse[features])
-        self.weight -= self.weight[:, features] @ solved
-        self.inverse -= self.inverse[:, features] @ solved
-        self.weight[:, features] = 0.0
-        self.inverse[features] = 0.0
-        self.inverse[:, features] = 0.0
+        out, left = np.flatnonzero(removed), np.flatnonzero(~removed)
+        rows = self.inverse[out]
+        solved = np.linalg.solve(rows[:, out], rows[:, left])
+        self.weight = self.weight[:, left] - self.weight[:, out] @ solved
+        self.inverse = self.inverse[left][:, left]
+        self.inverse -= rows[:, left].T @ solved
+        self.units = self.units[left]
+        self.classes = _classes(self.units)
 
 
 def _alone(

@@ -19,6 +19,10 @@ Array = NDArray[Any]
 LARGE = 1e12
 """Numbers above are multiplied in float64, for their products may overflow float32."""
 
+LEAST_BLOCK = 512
+"""Samples that wait until they are multiplied; more where there are many features, for then adding
+a product to the sums costs more than making it."""
+
 
 @dataclass(slots=True)
 class Moments:
@@ -32,7 +36,9 @@ class Moments:
     diagonal: bool = False
     count: int = 0
     _shift: tuple[FloatArray, FloatArray] = field(default_factory=lambda: (_NOTHING, _NOTHING))
-    _sums: list[FloatArray] = field(default_factory=list)
+    _totals: list[FloatArray] = field(default_factory=list)
+    _waiting: list[tuple[Array, Array]] = field(default_factory=list)
+    _waiting_count: int = 0
 
     def add(self, features: Array, targets: Array | None = None) -> None:
         """Add samples: ``(samples, groups, features)``, and targets ``(samples, groups, outputs)``.
@@ -42,7 +48,16 @@ class Moments:
         x, y = _finite(features, features[..., :0] if targets is None else targets)
         if not len(x):
             return
-        if not self._sums:
+        self.count += len(x)
+        self._waiting.append((x, y))
+        self._waiting_count += len(x)
+        if self._waiting_count >= max(LEAST_BLOCK, x.shape[2] // 2):
+            self._add_waiting()
+
+    def _add_waiting(self) -> None:
+        x, y = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting, self._waiting_count = [], 0
+        if not self._totals:
             self._shift = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
         x, y = _ready(x - self._shift[0]), _ready(y - self._shift[1])
         made = [x.sum(axis=1, dtype=np.float64), y.sum(axis=1, dtype=np.float64)]
@@ -51,21 +66,28 @@ class Moments:
         else:
             made.append(x.transpose(0, 2, 1) @ x)
             made.append(y.transpose(0, 2, 1) @ x)
-        if not self._sums:
-            self._sums = [np.zeros(part.shape) for part in made]
-        for total, part in zip(self._sums, made, strict=True):
+        if not self._totals:
+            self._totals = [np.zeros(part.shape) for part in made]
+        for total, part in zip(self._totals, made, strict=True):
             total += part
-        self.count += x.shape[1]
+
+    @property
+    def _sums(self) -> list[FloatArray]:
+        if self._waiting:
+            self._add_waiting()
+        return self._totals
 
     @property
     def mean(self) -> FloatArray:
         """Return the mean of the features, ``(groups, features)``."""
-        return self._shift[0] + self._sums[0] / self.count
+        summed = self._sums[0]
+        return self._shift[0] + summed / self.count
 
     @property
     def target_mean(self) -> FloatArray:
         """Return the mean of the targets, ``(groups, outputs)``."""
-        return self._shift[1] + self._sums[1] / self.count
+        summed = self._sums[1]
+        return self._shift[1] + summed / self.count
 
     @property
     def covariance(self) -> FloatArray:
