@@ -30,7 +30,7 @@ def time_beside(
     """
     torch.set_num_threads(1)
     spent: defaultdict[str, list[float]] = defaultdict(list)
-    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), verify=False)
+    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), "l2", verify=False)
     for _ in range(rounds):
         with stages("ours"):
             report = spa_onnx.prune(file, config).report

@@ -52,7 +52,7 @@ def prove_once(model: Path) -> tuple[float, list[float], list[float], float]:
         patch.multiple(proof, open_session=open_session, run=run, run_original=remembering),
         patch.multiple(trials, open_session=open_session, run=run),
     ):
-        report = spa_onnx.prune(model, spa_onnx.PruneConfig()).report
+        report = spa_onnx.prune(model, spa_onnx.PruneConfig(importance="l2")).report
     loaded, state, given = original
     session = runtime.open_session(state.graph.model, loaded.weights, ())
     again = clocked(runtime.run, passes)

@@ -24,7 +24,10 @@ class PruneConfig:
 
     Attributes:
         budget: how much may stay or must go.
-        importance: name of an installed importance pass, or a pass object.
+        importance: name of an installed importance pass, or a pass object. Where neither this nor
+            another pass nor a recipe is given, a run takes the recipe ``calibrated`` if there are
+            calibration inputs, else ``data-free``, or ``magnitude`` for models that do not run;
+            where only others are given, ``l2``.
         allocation: name of an installed allocation pass, or a pass object; None takes ``uniform``
             for a ratio and ``global`` for a cost budget.
         align: kept widths are multiples of this where a dim is long enough.
@@ -50,7 +53,7 @@ class PruneConfig:
     """
 
     budget: Budget = field(default_factory=lambda: Ratio(0.5))
-    importance: Any = "l2"
+    importance: Any = None
     allocation: Any = None
     align: int = 1
     exclude: tuple[str, ...] = ()
@@ -70,14 +73,17 @@ class PruneConfig:
     def of_recipe(recipe: Recipe | str, **options: Any) -> PruneConfig:
         """Return a configuration with the passes of a recipe, by name or read from a file.
 
-        ``options`` are attributes of this class; passes among them go before the recipe's.
+        ``options`` are attributes of this class; passes among them go before the recipe's. For a
+        :class:`Ratio`, which says how wide every dim stays, the recipe's allocation is left out.
 
         Raises:
             RecipeError: there is no such recipe, or it names options that a pass does not have.
         """
         chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
         given = {key: value for key, value in options.items() if value is not None}
-        made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in given}
+        decided = {"allocation"} if isinstance(given.get("budget", Ratio(0.5)), Ratio) else set()
+        left_out = decided | set(given)
+        made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in left_out}
         return PruneConfig(**made, **given, recipe=chosen.text)
 
     def __post_init__(self) -> None:

@@ -6,8 +6,8 @@ changes weights on purpose; of a repaired model the distance to the original is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,15 +22,21 @@ from spa_onnx.plan.lanes import Kept
 from spa_onnx.plan.plan import Plan
 from spa_onnx.report.make import make_report
 from spa_onnx.report.report import PruneReport, RepairReport
-from spa_onnx.rewrite.apply import Rewritten, rewrite
+from spa_onnx.rewrite.apply import CannotResizeError, Rewritten, rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.stages import Stages
 
 if TYPE_CHECKING:
     from spa_onnx.prove.proof_values import Proof
 
-Repair = Callable[[LoadedModel, Mapping[Dim, Kept]], tuple[Rewritten, RepairReport]]
-"""Changes the weights of a pruned model, and tells how far its outputs were and are."""
+Repair = Callable[
+    [LoadedModel, Mapping[Dim, Kept], LoadedModel | None], tuple[Rewritten | None, RepairReport]
+]
+"""Changes the weights of a pruned model, and tells how far its outputs were and are.
+
+The third argument is another pruned model to compare with. Nothing is returned as a model where the
+run has no compensation.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class Finishing:
         kept: the lanes that stay.
         plan: the same as a plan.
         config: options of the run.
-        repair: changes weights after the proof; None leaves them.
+        repair: changes weights after the proof, and compares outputs; None does neither.
+        plain: the lanes of a plainer choice, to compare outputs with.
         stages: the clock.
         notes: for the report, of earlier stages.
     """
@@ -56,6 +63,7 @@ class Finishing:
     plan: Plan
     config: PruneConfig
     repair: Repair | None
+    plain: Mapping[Dim, Kept]
     stages: Stages
     notes: tuple[str, ...] = ()
 
@@ -73,10 +81,11 @@ class Finishing:
         repaired = None
         if self.repair is not None:
             pruned = load(data)
-            with self.stages("compensate"):
-                changed, repaired = self.repair(pruned, self.kept)
-            with self.stages("write"):
-                data = to_bytes(changed, pruned)
+            with self.stages("compensate"), self._plainly(None) as plain:
+                changed, repaired = self.repair(pruned, self.kept, plain)
+            if changed is not None:
+                with self.stages("write"):
+                    data = to_bytes(changed, pruned)
         return self._report(rewritten, proof, repaired), data
 
     def to_file(self, target: Path) -> PruneReport:
@@ -93,13 +102,29 @@ class Finishing:
             proof = self._prove(file.path)
             if self.repair is not None:
                 pruned = load(file.path)
-                with self.stages("compensate"):
-                    changed, repaired = self.repair(pruned, self.kept)
-                with self.stages("write"):
-                    file = stack.enter_context(pending_file(changed, pruned, target))
+                with self.stages("compensate"), self._plainly(target) as plain:
+                    changed, repaired = self.repair(pruned, self.kept, plain)
+                if changed is not None:
+                    with self.stages("write"):
+                        file = stack.enter_context(pending_file(changed, pruned, target))
             with self.stages("write"):
                 file.commit()
         return self._report(rewritten, proof, repaired)
+
+    @contextmanager
+    def _plainly(self, target: Path | None) -> Iterator[LoadedModel | None]:
+        """Yield the model of the plainer choice; None where that cannot be written."""
+        try:
+            rewritten = rewrite(self.analysis, self.plain) if self.plain else None
+        except CannotResizeError:  # a node that this choice cuts, and the plan does not
+            rewritten = None
+        if rewritten is None:
+            yield None
+        elif target is None:
+            yield load(to_bytes(rewritten, self.loaded))
+        else:
+            with pending_file(rewritten, self.loaded, target) as file:
+                yield load(file.path)
 
     def _rewrite(self) -> Rewritten:
         with self.stages("rewrite"):

@@ -16,10 +16,13 @@ from spa_onnx.calibrate.sources import ReadOnce
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import costs
-from spa_onnx.errors import InternalError, NothingToPruneError, UsageError
+from spa_onnx.defaults import names_passes, with_passes, without_runs
+from spa_onnx.errors import CalibrationError, InternalError, NothingToPruneError, UsageError
+from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Finishing
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
+from spa_onnx.plain import plain_choice
 from spa_onnx.plan.plan import Plan, make_plan
 from spa_onnx.plan.settings import (
     planned_config,
@@ -41,6 +44,8 @@ UNUSED = (
     "the calibration inputs were not used: no pass of this run needs them; --importance obspa or "
     "--compensation ridge does",
 )
+
+NOT_RUN = "{}. So nothing was measured or repaired: the smallest weights went (--recipe magnitude)"
 
 
 @dataclass(slots=True)
@@ -95,32 +100,54 @@ def prune(
 
     Args:
         model: path of an ONNX file, or a ModelProto, which is not changed.
-        config: what to remove; half of every prunable dim by default.
+        config: what to remove and by which passes; by default half of every prunable dim, by the
+            recipe for what is given, see :class:`PruneConfig`.
         output: where to write; without it the result stays in memory.
         observer: told of each stage.
 
     Raises:
         SpaError: see :mod:`spa_onnx.errors`; nothing is written then.
     """
-    config = config or PruneConfig()
+    given = config or PruneConfig()
+    config = with_passes(given)
     stages = Stages(observer)
-    passes = Passes.of(config)
     if config.calibration is not None:
         config = replace(config, calibration=ReadOnce(config.calibration))
     check_output(model, output)
     with stages("load"):
         loaded = load(model)
     check_weights(loaded, output)
+    try:
+        return _prune_rigid(loaded, config, output, stages)
+    except CalibrationError as failure:
+        if names_passes(given) or given.calibration is not None:
+            raise
+        note = NOT_RUN.format(failure)
+        return _prune_rigid(loaded, without_runs(config), output, stages, (note,))
+
+
+def _prune_rigid(
+    loaded: LoadedModel,
+    config: PruneConfig,
+    output: str | Path | None,
+    stages: Stages,
+    notes: tuple[str, ...] = (),
+) -> PruneResult:
+    """Prune; nodes whose shapes turn out not to be correctable keep their axes whole."""
+    passes = Passes.of(config)
     rigid = frozenset[str]()
     while True:
         try:
-            return _prune(loaded, config, passes, output, stages, rigid)
+            return _prune(loaded, config, passes, output, stages, rigid, notes)
         except CannotResizeError as refusal:
             if refusal.node in rigid:
                 raise InternalError(
                     f"{refusal.node}: shapes that change although fixed"
                 ) from refusal
             rigid |= {refusal.node}  # keep the axes of this node whole, and start again
+        except RefusedError as refusal:
+            text = f"ONNX Runtime does not run a part of the model on these inputs: {refusal}"
+            raise CalibrationError(text) from refusal
 
 
 def _prune(
@@ -130,6 +157,7 @@ def _prune(
     output: str | Path | None,
     stages: Stages,
     rigid: frozenset[str],
+    notes: tuple[str, ...],
 ) -> PruneResult:
     with stages("analyse"):
         analysis = _analyse(normalise(loaded), config, rigid)
@@ -148,9 +176,10 @@ def _prune(
         problem = make_problem(analysis, scores, cost, config.budget, config.align, curves)
         kept = keep_best(analysis, scores, passes.allocation.allocate(problem))
     plan = make_plan(analysis, kept, settings_of(config, rigid))
-    repair = engine.repair(passes.compensation) if engine and passes.compensation else None
-    notes = engine.notes if engine else UNUSED if config.calibration is not None else ()
-    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages, notes)
+    repair = engine.repair(passes.compensation) if engine else None
+    plain = plain_choice(analysis, cost, config) if engine else {}
+    notes += engine.notes if engine else UNUSED if config.calibration is not None else ()
+    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, plain, stages, notes)
     return _finish(parts, output)
 
 
@@ -181,7 +210,7 @@ def apply(
         analysis = _analyse(normalise(loaded), config, rigid)
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
         kept = plan.lanes(analysis, name)
-    return _finish(Finishing(loaded, analysis, cost, kept, plan, config, None, stages), output)
+    return _finish(Finishing(loaded, analysis, cost, kept, plan, config, None, {}, stages), output)
 
 
 def analyze(

@@ -129,16 +129,19 @@ class CalibrationEngine:
         few = self.batches.first(min(MOST_COMPARED, max(LEAST_COMPARED, affordable)))
         return DistortionMeter(self.analysis, self.reader(), few, DAMPING, self.tell).curves(scores)
 
-    def repair(self, compensation: Compensation) -> Repair:
-        """Return what repairs the pruned model."""
+    def repair(self, compensation: Compensation | None) -> Repair:
+        """Return what repairs the pruned model and compares its outputs."""
 
-        def run(pruned: LoadedModel, kept: Mapping[Dim, Kept]) -> tuple[Rewritten, RepairReport]:
+        def run(
+            pruned: LoadedModel, kept: Mapping[Dim, Kept], plain: LoadedModel | None
+        ) -> tuple[Rewritten | None, RepairReport]:
             return repair_model(
                 self.loaded,
                 self.model,
                 self.analysis,
                 kept,
                 pruned,
+                plain,
                 self.batches,
                 compensation,
                 self.config,

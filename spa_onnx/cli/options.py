@@ -91,24 +91,28 @@ seed_option = click.option(
     help="For passes and inputs that are drawn.",
 )
 importance_option = click.option(
-    "--importance", help="Pass that scores lanes.  [default: l2, or the recipe's]"
+    "--importance", help="Pass that scores lanes.  [default: the recipe's]"
 )
 recipe_option = click.option(
     "--recipe",
     metavar="NAME",
-    help="Passes that go together: data-free, calibrated or magnitude. Passes given go before.",
+    help="Passes that go together: data-free, calibrated or magnitude. Passes given go before.  "
+    "[default: calibrated with --calib, else data-free; none if a pass is given]",
 )
 config_option = click.option(
     "--config", "recipe_file", type=FILE, metavar="FILE.toml", help="A recipe of your own."
 )
 allocation_option = click.option(
-    "--allocation", help="Pass that spends the budget.  [default: uniform or global]"
+    "--allocation",
+    help="Pass that spends the budget.  [default: the recipe's, or uniform or global]",
 )
 align_option = click.option(
     "--align", type=click.IntRange(1), default=1, show_default=True, help="Multiple of kept widths."
 )
 compensation_option = click.option(
-    "--compensation", metavar="NAME", help="Pass that repairs what stays.  [default: none]"
+    "--compensation",
+    metavar="NAME",
+    help="Pass that repairs what stays.  [default: the recipe's, or none]",
 )
 calibration_option = click.option(
     "--calib",

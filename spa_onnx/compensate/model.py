@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,18 @@ def repair_model(
     analysis: Analysis,
     kept: Mapping[Dim, Kept],
     pruned: LoadedModel,
+    plain: LoadedModel | None,
     batches: Batches,
-    compensation: Compensation,
+    compensation: Compensation | None,
     config: PruneConfig,
     matched: Callable[[onnx.ModelProto, KeptLanes], onnx.ModelProto] = lambda part, _: part,
     tell: Callable[[int, int], None] | None = None,
-) -> tuple[Rewritten, RepairReport]:
+) -> tuple[Rewritten | None, RepairReport]:
     """Return the repaired model, whose other weights are those of ``pruned``, and a report.
 
-    ``matched`` turns a part of the pruned model into the one that is run, as ``dense_model`` is run
-    in place of the dense one.
+    Without a compensation there is no model, only the distance. ``plain`` is another pruned model,
+    whose distance is reported beside. ``matched`` turns a part of the pruned model into the one
+    that is run, as ``dense_model`` is run in place of the dense one.
     """
     state = analysis.propagation
     lanes = KeptLanes(state.space, kept)
@@ -58,7 +61,15 @@ def repair_model(
     memory = config.proof_memory
     outputs = state.graph.outputs
     dense = _run(state.graph.model, loaded.weights, outputs, few, memory)
-    before = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
+
+    def distance(model: onnx.ModelProto, weights: WeightStore) -> float:
+        return output_distance(dense, _run(model, weights, outputs, few, memory))
+
+    before = distance(graph.model, pruned.weights)
+    other = None if plain is None else distance(normalise(plain).model, plain.weights)
+    report = RepairReport(0, batches.samples, batches.origin, before, before, plain=other)
+    if compensation is None:
+        return None, report
     repair = SequentialRepair(
         state,
         dense_model,
@@ -71,10 +82,8 @@ def repair_model(
         tell,
     )
     layers = repair.run(graph, compensation, lambda part: matched(part, lanes))
-    after = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
-    report = RepairReport(
-        layers, batches.samples, batches.origin, before, after, tuple(repair.coarse)
-    )
+    after = distance(graph.model, pruned.weights)
+    report = replace(report, layers=layers, after=after, coarse=tuple(repair.coarse))
     tidy(graph)
     return Rewritten(graph.model, _outside(graph.model), ()), report
 

@@ -23,6 +23,9 @@ from spa_onnx.report.report import (
 )
 from spa_onnx.rewrite.apply import Rewritten
 
+AS_GOOD_AS_CONSTANT = 1.0
+"""Distance of outputs that do not depend on the inputs."""
+
 NO_POWER = 1e-3
 """Distance between reference and original below which a proof shows nothing."""
 
@@ -57,7 +60,7 @@ def make_report(
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
-        notes=notes + _notes(analysis, rewritten, plan, proof),
+        notes=notes + _distance_notes(repair) + _notes(analysis, rewritten, plan, proof),
         repair=repair,
     )
 
@@ -91,6 +94,23 @@ def refusals(analysis: Analysis) -> tuple[Refusal, ...]:
         Refusal(f.tensor, f.axis, f.size, f.parameters, tuple(map(str, f.reasons)))
         for f in analysis.fixed
     )
+
+
+def _distance_notes(repair: RepairReport | None) -> tuple[str, ...]:
+    if repair is None:
+        return ()
+    notes = []
+    if repair.plain is not None and repair.plain < repair.after:
+        notes.append(
+            f"on these inputs plain L2 at the same budget, unrepaired, is nearer to the original: "
+            f"{repair.plain:.2g} against {repair.after:.2g}. --recipe magnitude takes it"
+        )
+    if repair.after >= AS_GOOD_AS_CONSTANT:
+        notes.append(
+            "the outputs say no more of the original's than constants would: cut less, or "
+            "calibrate with inputs of the model's own kind (--calib)"
+        )
+    return tuple(notes)
 
 
 def _notes(

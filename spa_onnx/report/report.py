@@ -51,10 +51,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What a repair did.
+    """What a repair did, and how far the outputs are from the original's.
 
     Attributes:
-        layers: number of layers that were refitted.
+        layers: number of layers that were refitted; none without a compensation pass.
         samples: number of inputs that they were refitted on.
         origin: where these come from.
         before: distance of the pruned model's outputs to the original's on these inputs, squared,
@@ -62,6 +62,8 @@ class RepairReport:
         after: the same of the repaired model.
         coarse: layers whose second moments take more memory than allowed, so that of them the bias
             alone was repaired.
+        plain: the distance of the model that plain L2 makes at the same budget, unrepaired; None
+            where that could not be made.
     """
 
     layers: int
@@ -70,6 +72,7 @@ class RepairReport:
     before: float
     after: float
     coarse: tuple[str, ...] = ()
+    plain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,12 @@ def _facts(report: PruneReport, files: FileSizes) -> Iterator[tuple[str, str]]:
 
 def _repair(repair: RepairReport) -> str:
     inputs = f"{count(repair.samples, 'input')} ({repair.origin})"
+    done = f"{count(repair.layers, 'layer')} refitted" if repair.layers else "none; compared"
+    was = "" if repair.before == repair.after else f"{repair.before:.2g} -> "
+    other = "" if repair.plain is None else f" (of plain L2: {repair.plain:.2g})"
     return (
-        f"{count(repair.layers, 'layer')} refitted on {inputs}: squared distance of the outputs "
-        f"to the original's {repair.before:.2g} -> {repair.after:.2g} of their variance"
+        f"{done} on {inputs}: squared distance of the outputs to the original's "
+        f"{was}{repair.after:.2g} of their variance{other}"
     )
 
 

@@ -46,7 +46,7 @@ def test_no_two_weights_are_the_same_numbers(llama: Path) -> None:
 
 
 def test_it_is_pruned_and_proved_in_pieces(llama: Path, tmp_path: Path) -> None:
-    config = spa_onnx.PruneConfig(proof_memory=200_000)
+    config = spa_onnx.PruneConfig(importance="l2", proof_memory=200_000)
     report = spa_onnx.prune(llama, config, output=tmp_path / "pruned.onnx").report
     assert report.proof is not None
     assert report.proof.pieces > 4
@@ -56,7 +56,7 @@ def test_it_is_pruned_and_proved_in_pieces(llama: Path, tmp_path: Path) -> None:
 
 RUN = """
 import sys, spa_onnx
-config = spa_onnx.PruneConfig(proof_memory=int(sys.argv[3]))
+config = spa_onnx.PruneConfig(importance="l2", proof_memory=int(sys.argv[3]))
 proof = spa_onnx.prune(sys.argv[1], config, output=sys.argv[2]).report.proof
 lines = dict(line.split(":") for line in open("/proc/self/status"))
 print(lines["VmHWM"].split()[0], proof.pieces)

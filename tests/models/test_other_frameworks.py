@@ -52,7 +52,7 @@ SAMPLES = script("handwritten_zoo").SAMPLES
 
 def prune_half(model: onnx.ModelProto) -> spa_onnx.PruneReport:
     """Prune at ratio 0.5 with the proof and return the report."""
-    report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.Ratio(0.5))).report
+    report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.Ratio(0.5), "l2")).report
     assert report.proof is not None
     return report
 

@@ -125,7 +125,7 @@ def test_a_budget_is_met_or_refused_where_lanes_are_coupled() -> None:
     y = g.add(x, g.gather(x, order))
     model = g.model(g.conv(g.relu(g.conv(y, 6)), 3))
     try:
-        report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.5))).report
+        report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.5), "l2")).report
     except spa_onnx.BudgetError:
         return
     assert report.after.operations <= 0.5 * report.before.operations

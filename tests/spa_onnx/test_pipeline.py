@@ -23,7 +23,8 @@ def test_half_of_every_dim_goes_by_default() -> None:
 
 def test_the_stages_are_told_and_timed(tmp_path: Path) -> None:
     seen: list[str] = []
-    result = spa_onnx.prune(chain(), output=tmp_path / "out.onnx", observer=seen.append)
+    config = spa_onnx.PruneConfig(importance="l2")
+    result = spa_onnx.prune(chain(), config, output=tmp_path / "out.onnx", observer=seen.append)
     order = ["load", "analyse", "score", "allocate", "rewrite", "write", "verify"]
     assert list(dict.fromkeys(seen)) == order
     assert set(result.report.seconds) == set(order)
@@ -51,7 +52,7 @@ def test_a_pass_of_ones_own_needs_no_installation() -> None:
 def test_equal_runs_give_equal_files(budget: spa_onnx.Budget, tmp_path: Path) -> None:
     paths = [tmp_path / f"{k}.onnx" for k in (0, 1)]
     for path in paths:
-        spa_onnx.prune(chain(), spa_onnx.PruneConfig(budget), output=path)
+        spa_onnx.prune(chain(), spa_onnx.PruneConfig(budget, "l2"), output=path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 

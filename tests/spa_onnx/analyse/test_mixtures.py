@@ -219,7 +219,7 @@ def test_experts_or_their_neurons_are_cut(form: Callable[[], onnx.ModelProto]) -
 
 def test_as_many_stay_as_are_chosen_under_every_allocation() -> None:
     for budget in (spa_onnx.Ratio(0.95), spa_onnx.KeepParams(0.8)):
-        config = spa_onnx.PruneConfig(budget, granularity=("experts",))
+        config = spa_onnx.PruneConfig(budget, "l2", granularity=("experts",))
         (cut,) = spa_onnx.prune(scattered(), config).plan.cuts
         assert len(cut.keep[0]) >= 2
 

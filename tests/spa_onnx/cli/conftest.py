@@ -29,6 +29,7 @@ def output(model: Path) -> Path:
 def plan(model: Path, output: Path) -> Path:
     """The plan of a run; its result lies at ``output``."""
     path = model.with_name("plan.json")
-    result = run("prune", model, "-o", output, "--plan-out", path, "--no-verify", "--quiet")
+    options = ("--importance", "l2", "--plan-out", path, "--no-verify", "--quiet")
+    result = run("prune", model, "-o", output, *options)
     assert result.exit_code == 0, result.output
     return path

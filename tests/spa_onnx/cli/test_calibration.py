@@ -63,7 +63,8 @@ def test_samples_and_a_description_are_options(model: Path, output: Path, folder
 
 
 def test_inputs_that_no_pass_needs_are_told_of(model: Path, output: Path, folder: Path) -> None:
-    notes = report_of(model, "-o", output, "--calib", folder)["notes"]
+    options = ("--calib", folder, "--importance", "l2")
+    notes = report_of(model, "-o", output, *options)["notes"]
     assert any("the calibration inputs were not used" in note for note in notes)
 
 

@@ -45,7 +45,7 @@ def test_a_ratio_is_the_share_that_goes(model: Path, output: Path) -> None:
 
 @pytest.mark.parametrize(("option", "key"), [("flops", "operations"), ("params", "parameters")])
 def test_a_kept_share_is_met(model: Path, output: Path, option: str, key: str) -> None:
-    report = report_of(model, output, f"--keep-{option}", "0.5")
+    report = report_of(model, output, f"--keep-{option}", "0.5", "--importance", "l2")
     assert 0.25 < report["after"][key] / report["before"][key] <= 0.5
     assert report["settings"]["allocation"] == "global"
 
@@ -147,7 +147,7 @@ def test_the_summary_tells_sizes_proof_and_what_was_fixed(model: Path, output: P
 
 
 def test_stages_are_told_on_standard_error(model: Path, output: Path) -> None:
-    result = run("prune", model, "-o", output)
+    result = run("prune", model, "-o", output, "--importance", "l2")
     assert [line.split()[-1] for line in result.stderr.splitlines()] == [
         "load", "analyse", "score", "allocate", "rewrite", "write", "verify",
     ]  # fmt: skip
@@ -191,7 +191,7 @@ def test_the_bundled_model_is_pruned_by_the_real_command(tmp_path: Path) -> None
     output, plan = tmp_path / "pruned.onnx", tmp_path / "plan.json"
     command = [
         sys.executable, "-m", "spa_onnx", "prune", str(DIGITS), "-o", str(output),
-        "--ratio", "0.5", "--plan-out", str(plan), "--json", "-",
+        "--ratio", "0.5", "--importance", "l2", "--plan-out", str(plan), "--json", "-",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -257,3 +257,27 @@ def test_a_repaired_model_is_not_verified_against_its_plan(
     refused = run("verify", model, output, "--plan", plan)
     assert refused.exit_code == 2
     assert "was repaired" in refused.output
+
+
+def test_without_passes_a_recipe_is_taken(model: Path, output: Path, tmp_path: Path) -> None:
+    without = report_of(model, output, "--keep-flops", "0.6")
+    assert "Without any inputs" in without["settings"]["recipe"]
+    assert without["repair"]["origin"] == "made up"
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((32, 3, 8, 8), np.float32))
+    given = report_of(model, output, "--keep-flops", "0.6", "--calib", tmp_path / "x.npy")
+    assert "--calib" in given["settings"]["recipe"]
+    assert given["settings"]["allocation"].startswith("RateDistortion")
+    assert given["repair"]["samples"] == 32
+
+
+def test_a_named_pass_takes_the_place_of_the_default_recipe(model: Path, output: Path) -> None:
+    report = report_of(model, output, "--importance", "l1", "--keep-flops", "0.6")
+    assert report["repair"] is None
+    settings = report["settings"]
+    assert (settings["importance"], settings["allocation"]) == ("l1", "global")
+    assert settings["recipe"] == ""
+
+
+def test_a_ratio_says_the_widths_whatever_the_recipe(model: Path, output: Path) -> None:
+    assert run("prune", model, "-o", output, "--recipe", "data-free").exit_code == 0
+    assert widths(output) == [4, 6]

@@ -69,7 +69,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def prune(model: Path, target: Path, ratio: float) -> None:
-    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), verify=False)
+    config = spa_onnx.PruneConfig(spa_onnx.Ratio(ratio), "l2", verify=False)
     spa_onnx.prune(model, config, output=target)
 
 

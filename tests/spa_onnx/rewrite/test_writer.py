@@ -14,6 +14,9 @@ from tests.builders import GraphBuilder
 LINE, PAGE, LARGE = 64, 4096, 1 << 20
 
 
+PLAIN = spa_onnx.PruneConfig(importance="l2")
+
+
 def network(width: int = 32) -> onnx.ModelProto:
     g = GraphBuilder(opset=13)
     x = g.conv(g.input("x", (1, 3, 6, 6)), width, 3)
@@ -56,8 +59,8 @@ def test_a_file_holds_what_a_result_in_memory_does(
 ) -> None:
     path = request.getfixturevalue(kind)
     target = tmp_path / "pruned.onnx"
-    result = spa_onnx.prune(path, output=target)
-    in_memory = spa_onnx.prune(path).model
+    result = spa_onnx.prune(path, PLAIN, output=target)
+    in_memory = spa_onnx.prune(path, PLAIN).model
     assert result.path == target
     written = arrays(onnx.load(str(target)))
     assert written.keys() == arrays(in_memory).keys()
@@ -67,13 +70,13 @@ def test_a_file_holds_what_a_result_in_memory_does(
 
 
 def test_weights_stay_inside_where_they_were(inside: Path, tmp_path: Path) -> None:
-    spa_onnx.prune(inside, output=tmp_path / "pruned.onnx")
+    spa_onnx.prune(inside, PLAIN, output=tmp_path / "pruned.onnx")
     assert {p.name for p in tmp_path.iterdir()} == {"in", "pruned.onnx"}
 
 
 def test_external_weights_are_aligned_and_do_not_overlap(outside: Path, tmp_path: Path) -> None:
     target = tmp_path / "pruned.onnx"
-    spa_onnx.prune(outside, spa_onnx.PruneConfig(spa_onnx.Ratio(0.3)), output=target)
+    spa_onnx.prune(outside, spa_onnx.PruneConfig(spa_onnx.Ratio(0.3), "l2"), output=target)
     data = (tmp_path / "pruned.onnx.data").read_bytes()
     end = 0
     for tensor in onnx.load(str(target), load_external_data=False).graph.initializer:
@@ -92,8 +95,8 @@ def test_external_weights_are_aligned_and_do_not_overlap(outside: Path, tmp_path
 
 def test_a_pruned_external_model_is_pruned_again(outside: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
-    spa_onnx.prune(outside, output=first)
-    result = spa_onnx.prune(first, output=second)
+    spa_onnx.prune(outside, PLAIN, output=first)
+    result = spa_onnx.prune(first, PLAIN, output=second)
     assert result.report.after.parameters < result.report.before.parameters
     assert result.report.proof is not None
 
@@ -104,7 +107,7 @@ def test_the_input_is_not_touched(
 ) -> None:
     path = request.getfixturevalue(kind)
     before = files(path.parent)
-    spa_onnx.prune(path, output=tmp_path / "pruned.onnx")
+    spa_onnx.prune(path, PLAIN, output=tmp_path / "pruned.onnx")
     assert files(path.parent) == before
 
 
@@ -132,13 +135,13 @@ def test_nothing_is_written_when_the_proof_fails(
     folder.mkdir()
     (folder / "pruned.onnx").write_bytes(b"an older result")
     with pytest.raises(ProofFailedError):
-        spa_onnx.prune(path, output=folder / "pruned.onnx")
+        spa_onnx.prune(path, PLAIN, output=folder / "pruned.onnx")
     assert files(folder) == {"pruned.onnx": b"an older result"}
 
 
 def test_a_missing_folder_is_named(inside: Path, tmp_path: Path) -> None:
     with pytest.raises(spa_onnx.SpaError, match=r"nowhere"):
-        spa_onnx.prune(inside, output=tmp_path / "nowhere" / "pruned.onnx")
+        spa_onnx.prune(inside, PLAIN, output=tmp_path / "nowhere" / "pruned.onnx")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -147,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_named(inside: Path, tmp_path: Path) 
     folder.mkdir()
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(spa_onnx.ModelFileError, match="cannot be written"):
-        spa_onnx.prune(inside, output=folder / "pruned.onnx")
+        spa_onnx.prune(inside, PLAIN, output=folder / "pruned.onnx")
 
 
 def test_the_input_is_never_the_output(inside: Path, tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_the_input_is_never_the_output(inside: Path, tmp_path: Path) -> None:
         with pytest.raises(
             spa_onnx.SamePathError, match="is the input model; give -o another path"
         ):
-            spa_onnx.prune(inside, output=target)
+            spa_onnx.prune(inside, PLAIN, output=target)
 
 
 def test_weights_of_the_input_are_never_overwritten(outside: Path) -> None:
@@ -170,7 +173,7 @@ def test_weights_of_the_input_are_never_overwritten(outside: Path) -> None:
     outside.write_bytes(model.SerializeToString())
     before = files(outside.parent)
     with pytest.raises(spa_onnx.UsageError, match="would overwrite the input model's weights"):
-        spa_onnx.prune(outside, output=outside.parent / "small.onnx")
+        spa_onnx.prune(outside, PLAIN, output=outside.parent / "small.onnx")
     assert files(outside.parent) == before
 
 
@@ -181,7 +184,7 @@ def test_an_older_result_is_replaced_and_rights_follow_the_umask(
     target.write_bytes(b"old")
     old = os.umask(0o027)
     try:
-        spa_onnx.prune(inside, output=target)
+        spa_onnx.prune(inside, PLAIN, output=target)
     finally:
         os.umask(old)
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
@@ -189,7 +192,7 @@ def test_an_older_result_is_replaced_and_rights_follow_the_umask(
 
 
 def test_a_result_in_memory_can_be_saved(tmp_path: Path) -> None:
-    result = spa_onnx.prune(network())
+    result = spa_onnx.prune(network(), PLAIN)
     result.save(tmp_path / "pruned.onnx")
     assert onnx.load(str(tmp_path / "pruned.onnx")) == result.model
     assert {p.name for p in tmp_path.iterdir()} == {"pruned.onnx"}

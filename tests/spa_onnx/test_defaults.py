@@ -1,0 +1,97 @@
+"""Runs whose user named no passes, and what their reports compare with."""
+
+import numpy as np
+import onnx
+import pytest
+
+import spa_onnx
+from spa_onnx.report.make import _distance_notes
+from spa_onnx.report.report import RepairReport
+from tests.builders import GraphBuilder
+from tests.onnx_runs import run
+
+
+def network() -> onnx.ModelProto:
+    g = GraphBuilder(opset=13)
+    x = g.relu(g.conv(g.input("x", ("N", 3, 8, 8)), 16, 3))
+    x = g.relu(g.conv(x, 16, 3))
+    return g.model(g.gemm(g.flatten(g.global_average_pool(x)), 4))
+
+
+def refusing() -> onnx.ModelProto:
+    """A model that no input runs on: its last Reshape asks for other numbers of elements."""
+    g = GraphBuilder(opset=18)
+    x = g.relu(g.conv(g.input("x", (2, 3, 8, 8)), 8, 3))
+    y = g.conv(x, 8, 3)
+    wrong = g.node("Reshape", [y, g.constant(np.array([7, 11], np.int64))])
+    return g.model(wrong)
+
+
+def test_python_takes_the_same_recipe_as_the_command_line() -> None:
+    report = spa_onnx.prune(network(), spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.6))).report
+    assert "Without any inputs" in report.settings["recipe"]
+    assert report.repair is not None
+    assert report.repair.layers > 0
+
+
+def test_a_model_that_does_not_run_is_pruned_by_its_weights_and_the_report_says_so() -> None:
+    report = spa_onnx.prune(refusing(), spa_onnx.PruneConfig(verify=False)).report
+    assert report.repair is None
+    assert report.settings["importance"] == "L2()"
+    assert "nothing is repaired" in report.settings["recipe"]
+    assert any("nothing was measured or repaired" in note for note in report.notes)
+
+
+def test_a_recipe_that_was_asked_for_is_not_replaced() -> None:
+    config = spa_onnx.PruneConfig.of_recipe("data-free", verify=False)
+    with pytest.raises(spa_onnx.CalibrationError):
+        spa_onnx.prune(refusing(), config)
+
+
+def test_inputs_that_were_given_and_do_not_fit_are_an_error() -> None:
+    config = spa_onnx.PruneConfig(calibration=np.ones((4, 5), np.float32))
+    with pytest.raises(spa_onnx.CalibrationError):
+        spa_onnx.prune(network(), config)
+
+
+def test_a_run_without_repair_compares_its_outputs_too() -> None:
+    model = network()
+    config = spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.5), "obspa")
+    report = spa_onnx.prune(model, config).report
+    assert report.repair is not None
+    assert report.repair.layers == 0
+    assert report.repair.before == report.repair.after > 0
+    assert report.repair.plain is not None
+    assert report.repair.plain > 0
+
+
+def test_plain_l2_is_measured_as_a_run_of_its_own_would_be() -> None:
+    model = network()
+    inputs = np.random.default_rng(0).normal(size=(64, 3, 8, 8)).astype(np.float32)
+    budget = spa_onnx.KeepFlops(0.6)
+    found = spa_onnx.prune(
+        model, spa_onnx.PruneConfig(budget, "random", compensation="ridge", calibration=inputs)
+    ).report.repair
+    plain = spa_onnx.prune(model, spa_onnx.PruneConfig(budget, "l2")).model
+    old, new = (run(m, {"x": inputs})[0].astype(np.float64) for m in (model, plain))
+    expected = np.square(new - old).sum() / np.square(old - old.mean(axis=0)).sum()
+    assert found is not None
+    assert found.plain == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("after", "plain", "said"),
+    [
+        (0.1, 0.2, []),
+        (0.1, None, []),
+        (0.2, 0.1, ["0.1 against 0.2"]),
+        (1.5, 2.0, ["than constants"]),
+        (3.0, 2.0, ["2 against 3", "than constants"]),
+    ],
+)
+def test_a_result_that_is_worse_than_plain_l2_is_told_of(
+    after: float, plain: float | None, said: list[str]
+) -> None:
+    notes = _distance_notes(RepairReport(3, 64, "made up", 4.0, after, plain=plain))
+    assert len(notes) == len(said)
+    assert all(text in note for text, note in zip(said, notes, strict=True))
