@@ -46,6 +46,7 @@ class GlobalRank:
     def _rank(self, problem: AllocationProblem, floor: float) -> NDArray[np.int64] | None:
         """Search the fewest lanes, in order of worth, whose removal meets the budget."""
         least = np.maximum(1, np.ceil(problem.sizes * floor)).astype(np.int64)
+        least = np.minimum(least, problem.widest)
         owners, worths = [], []
         for k, worth in enumerate(problem.worth):
             removable = problem.sizes[k] - least[k]
