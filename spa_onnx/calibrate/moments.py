@@ -51,6 +51,7 @@ class Moments:
         else:
             made.append(x.transpose(0, 2, 1) @ x)
             made.append(y.transpose(0, 2, 1) @ x)
+        made.append(np.square(y).sum(axis=1, dtype=np.float64))
         if not self._sums:
             self._sums = [np.zeros(part.shape) for part in made]
         for total, part in zip(self._sums, made, strict=True):
@@ -66,6 +67,12 @@ class Moments:
     def target_mean(self) -> FloatArray:
         """Return the mean of the targets, ``(groups, outputs)``."""
         return self._shift[1] + self._sums[1] / self.count
+
+    @property
+    def target_variance(self) -> FloatArray:
+        """Return the variance of every target, ``(groups, outputs)``."""
+        centre = self._sums[1] / self.count
+        return np.maximum(self._sums[-1] / self.count - np.square(centre), 0.0)
 
     @property
     def covariance(self) -> FloatArray:

@@ -1,6 +1,5 @@
 """Group OBS against brute force: refit after every removal, and read the loss off."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,38 +9,7 @@ from spa_onnx.errors import UsageError
 from spa_onnx.passes.obspa import GroupObs
 from spa_onnx.score.consumers import Consumer
 from tests.graph_writer import AnyArray
-
-RNG = np.random.default_rng(0)
-
-
-@dataclass
-class Given:
-    """What the pass reads of a dim."""
-
-    lanes: int
-    found: list[Consumer]
-    rows: int = 1
-    energy: Any = None
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def consumers(self) -> list[Consumer]:
-        return self.found
-
-    def total(self, saliency: Any) -> AnyArray:
-        return np.asarray(self.energy)
-
-
-def consumer(units: AnyArray, outputs: int = 3, samples: int = 200) -> Consumer:
-    """Return a consumer with correlated features."""
-    groups, features = units.shape
-    x = RNG.standard_normal((groups, samples, features))
-    x = x @ RNG.standard_normal((groups, features, features))
-    weight = RNG.standard_normal((groups, outputs, features))
-    covariance = np.stack([np.atleast_2d(np.cov(g.T, bias=True)) for g in x])
-    return Consumer(weight, covariance, units, x.mean(axis=1))
+from tests.passes.given_dim import RNG, Given, consumer
 
 
 def scores(given: Given, **options: Any) -> AnyArray:
@@ -162,13 +130,13 @@ def test_variances_alone_give_the_cost_of_single_lanes() -> None:
 
 
 def test_several_lanes_a_round_are_nearly_as_good() -> None:
-    cut = np.zeros((2, 3))
+    cut = np.zeros(2)
     for _ in range(8):
         given = Given(24, [consumer(np.arange(24)[None], 8)])
         for k, rounds in enumerate((24, 6)):
             ranks = scores(given, rounds=rounds)[0].argsort().argsort()
-            cut[k] += [losses(given, ranks < 24 - kept, 0.01) for kept in (6, 12, 18)]
-    assert (cut[1] < 1.5 * cut[0]).all()
+            cut[k] += sum(losses(given, ranks < 24 - kept, 0.01) for kept in (6, 12, 18))
+    assert cut[1] < 1.25 * cut[0]
 
 
 @pytest.mark.parametrize("options", [{"damping": 0.0}, {"damping": -1.0}, {"rounds": 0}])
