@@ -52,14 +52,15 @@ class AllocationProblem:
         """Return the widths without the lanes that can go for nothing; no wider ones are kept."""
         widths = self.sizes.copy()
         for k, count in self.free.items():
-            size = int(self.sizes[k])
-            if k in self.reachable:
-                reachable = self.reachable[k]
-                widths[k] = reachable[np.searchsorted(reachable, max(1, size - count))]
-            else:
-                rest = -(-max(1, size - count) // self.align) * self.align
-                widths[k] = min(rest, size)
-        return self.enough(widths)
+            widths[k] = max(1, widths[k] - count)
+        return self.above(widths)
+
+    def above(self, widths: IntArray) -> IntArray:
+        """Return the nearest widths above that can be kept."""
+        result = np.minimum(-(-widths // self.align) * self.align, self.sizes)
+        for k, reachable in self.reachable.items():
+            result[k] = reachable[np.searchsorted(reachable, widths[k])]
+        return self.enough(result)
 
     def curve(self, k: int) -> FloatArray:
         """Return the distortion of a dim by lanes removed; where none was measured, their worth."""
@@ -79,6 +80,14 @@ class AllocationProblem:
             return bool(widths.sum() <= self.sizes.sum() * (1 - self.budget.removed))
         _, cost, share = self.quantity()
         return cost.at(widths) <= share * cost.at(self.sizes) * (1 + 1e-12)
+
+    def reach(self, widths: IntArray) -> tuple[str, float, float]:
+        """Return what the budget is about, the share that it asks for and the one that is kept."""
+        kept = self.cost_of(widths) / max(self.cost_of(self.sizes), 1.0)
+        if isinstance(self.budget, Ratio):
+            return "lanes", 1 - self.budget.removed, kept
+        name, _, share = self.quantity()
+        return name, share, kept
 
     def feasible(self, widths: NDArray[np.int64]) -> IntArray:
         """Return the nearest widths below that can be kept, or the least ones that can.
