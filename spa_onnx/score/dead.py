@@ -26,7 +26,7 @@ CONSTANT = 1e-10
 """Variance, in shares of the mean square of all features, of what is constant but for rounding."""
 
 ENOUGH = 128
-"""Samples of a layer below which a lane that did not move may still be alive."""
+"""Inputs below which a lane that did not move may still be alive; positions of one are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,12 @@ class DeadLanes:
 
     def _still(self, layer: Layer, runs: Runs) -> BoolArray:
         """Return the features that do not move on the inputs, ``(groups, features)``."""
+        if runs.consumers.moments.batches.samples < ENOUGH:
+            return np.zeros(layer.positions().shape, bool)
         (moments,) = runs.consumers.moments.of([layer])
         variance = moments.covariance
         if variance.ndim == 3:
             variance = np.diagonal(variance, axis1=1, axis2=2)
-        if moments.count < ENOUGH:
-            return np.zeros(variance.shape, bool)
         energy = variance + np.square(moments.mean)
         level = CONSTANT * energy.mean()
         still: BoolArray = (variance if runs.offsets else energy) <= level
