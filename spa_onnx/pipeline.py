@@ -144,7 +144,7 @@ def _prune(
             engine = make_engine(loaded, analysis, config, stages.part)
     reader = engine.reader() if engine is not None and "moments" in passes.needs else None
     with stages("score"):
-        shown = engine.reader() if engine and config.calibration is not None else None
+        shown = engine.variances() if engine and config.calibration is not None else None
         runs = Runs(shown, passes.compensation is not None) if shown else None
         scores = score(analysis, passes.importance, config.seed, reader, runs)
     with stages("allocate"):

@@ -15,11 +15,12 @@ import numpy as np
 
 from spa_onnx.algebra.expression import Dim, IntArray, dims_in
 from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.layers import Layer, layers_of
 from spa_onnx.graph.node import Node
 from spa_onnx.ops.rule import Coupling, Neutral
 from spa_onnx.plan.lanes import BoolArray
-from spa_onnx.score.consumers import ConsumerReader, units_of
+from spa_onnx.score.consumers import units_of
 from spa_onnx.score.zero_lanes import ZeroLanes, all_of, by_lane
 
 CONSTANT = 1e-10
@@ -34,11 +35,11 @@ class Runs:
     """What runs on a user's inputs tell of lanes.
 
     Attributes:
-        consumers: reads second moments.
+        moments: of what layers see.
         offsets: a compensation puts means into biases, so constant lanes are as good as zero.
     """
 
-    consumers: ConsumerReader
+    moments: LayerMoments
     offsets: bool
 
 
@@ -123,9 +124,11 @@ class DeadLanes:
 
     def _still(self, layer: Layer, runs: Runs) -> BoolArray:
         """Return the features that do not move on the inputs, ``(groups, features)``."""
-        if runs.consumers.moments.batches.samples < ENOUGH:
+        if runs.moments.batches.samples < ENOUGH:
             return np.zeros(layer.positions().shape, bool)
-        (moments,) = runs.consumers.moments.of([layer])
+        (moments,) = runs.moments.seen([layer])
+        if not moments.count:
+            return np.zeros(layer.positions().shape, bool)
         variance = moments.covariance
         if variance.ndim == 3:
             variance = np.diagonal(variance, axis1=1, axis2=2)

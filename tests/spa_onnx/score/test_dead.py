@@ -211,11 +211,16 @@ def constant_lanes() -> tuple[onnx.ModelProto, AnyArray]:
     return g.model(g.conv(x, 4)), inputs
 
 
-@pytest.mark.parametrize(("compensation", "left"), [(None, 7), ("ridge", 5)])
-def test_constants_are_free_where_a_bias_takes_them(compensation: str | None, left: int) -> None:
+@pytest.mark.parametrize(
+    ("importance", "compensation", "left"),
+    [("obspa", None, 7), ("obspa", "ridge", 5), ("l2", "mean-to-bias", 5), ("flap", "affine", 5)],
+)
+def test_constants_are_free_where_a_bias_takes_them(
+    importance: str, compensation: str | None, left: int
+) -> None:
     model, inputs = constant_lanes()
     config = spa_onnx.PruneConfig(
-        spa_onnx.KeepFlops(1.0), "obspa", calibration=inputs, compensation=compensation
+        spa_onnx.KeepFlops(1.0), importance, calibration=inputs, compensation=compensation
     )
     result = spa_onnx.prune(model, config)
     assert result.report.dims[0].after == left
