@@ -244,7 +244,9 @@ def rows_of(
                     yield Row(path.stem, name, share, reached, scored(made), dense)
                     if name.startswith("onnxsim"):
                         again = refitted(model, made, inputs)
-                        yield Row(path.stem, f"{name} + refit", share, reached, scored(again), dense)
+                        yield Row(
+                            path.stem, f"{name} + refit", share, reached, scored(again), dense
+                        )
                 except NoResultError as failure:
                     yield Row(path.stem, name, share, None, None, dense, str(failure)[:200])
 

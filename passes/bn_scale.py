@@ -24,5 +24,6 @@ class BnScale:
         """
         scales = weights.norm_scales()
         if scales is None:
+            weights.note("no BatchNormalization scales these lanes, so bn-scale ranks them by l2")
             return np.sqrt(weights.total(np.square, "produces", "consumes"))
         return scales

@@ -29,6 +29,9 @@ FloatArray = NDArray[np.float64]
 DEAD = 1e-10
 """Variance, in shares of the mean of all, at which a feature is constant but for rounding."""
 
+NO_CONSUMERS = "no stored weight sums over these lanes, so obspa ranks them by their own weights"
+CONSTANT_CONSUMERS = "what reads these lanes is constant, so obspa ranks them by their weights"
+
 
 @dataclass(frozen=True, slots=True)
 class GroupObs:
@@ -53,9 +56,15 @@ class GroupObs:
 
     def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
         """Return the cost of every unit at its removal, in shares of its consumers' variance."""
-        blocks = [b for c in weights.consumers() for b in _blocks(c, self.damping)]
+        consumers = weights.consumers()
+        blocks = [b for c in consumers for b in _blocks(c, self.damping)]
         shape = (weights.rows, weights.lanes)
+        if any(c.covariance.ndim == 2 for c in consumers):
+            weights.note(
+                "obspa knows variances alone of what reads these lanes, for want of memory"
+            )
         if not blocks:  # such as lanes of queries and keys, which no stored weight sums over
+            weights.note(NO_CONSUMERS if not consumers else CONSTANT_CONSUMERS)
             energy = weights.total(np.square)
             share: FloatArray = energy / max(energy.sum(), np.finfo(float).tiny)
             return share

@@ -61,8 +61,9 @@ class RateDistortion:
 
     def _descend(self, problem: AllocationProblem, floor: float) -> IntArray:
         """Shrink dims until the budget is met or nothing is left to take."""
-        widths = problem.sizes.copy()
+        widths = problem.widest
         least = np.maximum(1, np.ceil(problem.sizes * floor)).astype(np.int64)
+        least = np.minimum(least, widths)
         curves = [problem.curve(k) for k in range(len(widths))]
         while not problem.is_met(widths):
             best = min(

@@ -44,4 +44,4 @@ def _widths(problem: AllocationProblem, removed: float) -> NDArray[np.int64]:
     widths: NDArray[np.int64] = np.where(short, plain, aligned)
     for k, reachable in problem.reachable.items():
         widths[k] = reachable[max(0, int(np.searchsorted(reachable, plain[k], "right")) - 1)]
-    return problem.enough(widths)
+    return problem.enough(np.minimum(widths, problem.widest))

@@ -144,10 +144,16 @@ class BudgetError(SpaError):
 
     exit_code = 5
 
-    def __init__(self, quantity: str, asked: float, reachable: float) -> None:
+    def __init__(
+        self,
+        quantity: str,
+        asked: float,
+        reachable: float,
+        least: str = "one lane left in every prunable dim",
+    ) -> None:
         super().__init__(
-            f"cannot keep only {asked:.3g} of the {quantity}: with one lane left in every prunable "
-            f"dim {reachable:.3g} remain; ask for at least that, exclude less or lower --align"
+            f"cannot keep only {asked:.3g} of the {quantity}: with {least} {reachable:.3g} "
+            "remain; ask for at least that, exclude less or lower --align"
         )
 
 

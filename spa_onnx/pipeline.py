@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from spa_onnx.allocate.problem import keep_best, make_problem
@@ -32,7 +33,8 @@ from spa_onnx.plan.settings import (
 )
 from spa_onnx.report.report import PruneReport
 from spa_onnx.rewrite.apply import CannotResizeError
-from spa_onnx.score.lift import score
+from spa_onnx.score.dead import Runs
+from spa_onnx.score.lift import notes_of, score
 from spa_onnx.stages import Observer, Stages
 
 if TYPE_CHECKING:
@@ -170,15 +172,20 @@ def _prune(
             engine = make_engine(loaded, analysis, config, stages.part)
     reader = engine.reader() if engine is not None and "moments" in passes.needs else None
     with stages("score"):
-        scores = score(analysis, passes.importance, config.seed, reader)
+        shown = engine.variances() if engine and config.calibration is not None else None
+        runs = Runs(shown, passes.compensation is not None) if shown else None
+        scores = score(analysis, passes.importance, config.seed, reader, runs)
     with stages("allocate"):
-        curves = engine.distortion(scores, cost) if engine and "distortion" in passes.needs else {}
-        problem = make_problem(analysis, scores, cost, config.budget, config.align, curves)
-        kept = keep_best(analysis, scores, passes.allocation.allocate(problem))
+        worth, free, budget = scores.worth, scores.free, config.budget
+        curves = engine.distortion(worth, cost) if engine and "distortion" in passes.needs else {}
+        problem = make_problem(analysis, worth, cost, budget, config.align, curves, free)
+        widths = np.minimum(passes.allocation.allocate(problem), problem.widest)
+        kept = keep_best(analysis, worth, widths)
     plan = make_plan(analysis, kept, settings_of(config, rigid))
     repair = engine.repair(passes.compensation) if engine else None
     plain = plain_choice(analysis, cost, config) if engine else {}
     notes += engine.notes if engine else UNUSED if config.calibration is not None else ()
+    notes += notes_of(scores, kept)
     parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, plain, stages, notes)
     return _finish(parts, output)
 

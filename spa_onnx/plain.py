@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis
@@ -21,6 +23,8 @@ def plain_choice(analysis: Analysis, cost: Costs, config: PruneConfig) -> dict[D
         BudgetError: the narrowest model is above the budget.
     """
     scores = score(analysis, find_pass("importance", PLAIN), config.seed)
-    problem = make_problem(analysis, scores, cost, config.budget, config.align)
+    worth = scores.worth
+    problem = make_problem(analysis, worth, cost, config.budget, config.align, {}, scores.free)
     allocation = find_pass("allocation", default_allocation(config))
-    return keep_best(analysis, scores, allocation.allocate(problem))
+    widths = np.minimum(allocation.allocate(problem), problem.widest)
+    return keep_best(analysis, worth, widths)

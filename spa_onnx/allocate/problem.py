@@ -34,6 +34,7 @@ class AllocationProblem:
         reachable: for dims with coupled lanes the widths that whole orbits give, ascending.
         distortion: for dims where it was measured, how far the network's outputs move by the
             number of lanes removed, ``(size,)``.
+        free: for dims with lanes that can go for nothing how many; they are first in ``worth``.
     """
 
     sizes: IntArray
@@ -44,6 +45,22 @@ class AllocationProblem:
     reachable: Mapping[int, IntArray] = field(default_factory=dict)
     least: Mapping[int, int] = field(default_factory=dict)
     distortion: Mapping[int, FloatArray] = field(default_factory=dict)
+    free: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def widest(self) -> IntArray:
+        """Return the widths without the lanes that can go for nothing; no wider ones are kept."""
+        widths = self.sizes.copy()
+        for k, count in self.free.items():
+            widths[k] = max(1, widths[k] - count)
+        return self.above(widths)
+
+    def above(self, widths: IntArray) -> IntArray:
+        """Return the nearest widths above that can be kept."""
+        result = np.minimum(-(-widths // self.align) * self.align, self.sizes)
+        for k, reachable in self.reachable.items():
+            result[k] = reachable[np.searchsorted(reachable, widths[k])]
+        return self.enough(result)
 
     def curve(self, k: int) -> FloatArray:
         """Return the distortion of a dim by lanes removed; where none was measured, their worth."""
@@ -64,14 +81,24 @@ class AllocationProblem:
         _, cost, share = self.quantity()
         return cost.at(widths) <= share * cost.at(self.sizes) * (1 + 1e-12)
 
+    def reach(self, widths: IntArray) -> tuple[str, float, float]:
+        """Return what the budget is about, the share that it asks for and the one that is kept."""
+        kept = self.cost_of(widths) / max(self.cost_of(self.sizes), 1.0)
+        if isinstance(self.budget, Ratio):
+            return "lanes", 1 - self.budget.removed, kept
+        name, _, share = self.quantity()
+        return name, share, kept
+
     def feasible(self, widths: NDArray[np.int64]) -> IntArray:
         """Return the nearest widths below that can be kept, or the least ones that can.
 
-        Whole dims stay as they are; others are multiples of the alignment where they are as long,
-        and of dims with coupled lanes only whole orbits stay.
+        Lanes that can go for nothing go. Whole dims stay as they are; others are multiples of the
+        alignment where they are as long, and of dims with coupled lanes only whole orbits stay.
         """
+        widest = self.widest
+        widths = np.minimum(widths, widest)
         floor = np.minimum(self.sizes, self.align)
-        rounded = np.where(widths >= self.sizes, self.sizes, widths // self.align * self.align)
+        rounded = np.where(widths >= widest, widest, widths // self.align * self.align)
         result = np.maximum(rounded, floor)
         for k, reachable in self.reachable.items():
             result[k] = reachable[max(0, int(np.searchsorted(reachable, widths[k], "right")) - 1)]
@@ -133,6 +160,7 @@ def make_problem(
     budget: Budget,
     align: int,
     distortion: Mapping[int, FloatArray] | None = None,
+    free: Mapping[Dim, int] | None = None,
 ) -> AllocationProblem:
     """Return the problem of a scored model."""
     sizes = np.array([d.dim.size for d in analysis.dims], np.int64)
@@ -145,7 +173,10 @@ def make_problem(
             reachable[k] = np.cumsum(counts)
     least = {k: d.least for k, d in enumerate(analysis.dims) if d.least > 1}
     measured = distortion or {}
-    return AllocationProblem(sizes, worth, model_costs, budget, align, reachable, least, measured)
+    gone = {k: free[d.dim] for k, d in enumerate(analysis.dims) if free and d.dim in free}
+    return AllocationProblem(
+        sizes, worth, model_costs, budget, align, reachable, least, measured, gone
+    )
 
 
 def keep_best(

@@ -83,12 +83,17 @@ class LayerMoments:
             CalibrationError: a layer sees no numbers that are finite.
         """
         layers = list(wanted)
-        if any(layer.key not in self._found for layer in layers):
-            self._collect({layer.key for layer in layers})
-        for layer in layers:
-            if not self._found[layer.key].count:
+        found = self.seen(layers)
+        for layer, moments in zip(layers, found, strict=True):
+            if not moments.count:
                 problem = "reads nothing finite when the model runs on the calibration inputs"
                 raise CalibrationError(f"{layer.node.label} {problem}; check inputs and weights")
+        return found
+
+    def seen(self, layers: Sequence[Layer]) -> list[Moments]:
+        """Return the same, perhaps of no samples where a layer sees nothing finite."""
+        if any(layer.key not in self._found for layer in layers):
+            self._collect({layer.key for layer in layers})
         return [self._found[layer.key] for layer in layers]
 
     @property

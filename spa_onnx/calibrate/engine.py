@@ -108,18 +108,25 @@ class CalibrationEngine:
     def reader(self) -> ConsumerReader:
         """Return what reads the consumers of dims."""
         if self._reader is None:
-            moments = LayerMoments(
-                self.model,
-                self.loaded.weights,
-                list(layers_of(self.analysis.propagation.graph)),
-                self.batches,
-                self.config.statistics_memory,
-                self.config.seed,
-                self.config.proof_memory,
-                self.tell,
-            )
+            moments = self._moments(self.config.statistics_memory)
             self._reader = ConsumerReader(self.analysis, moments)
         return self._reader
+
+    def variances(self) -> LayerMoments:
+        """Return means and variances of what layers see: of one cheap run, unless known anyway."""
+        return self._moments(0) if self._reader is None else self._reader.moments
+
+    def _moments(self, memory: int) -> LayerMoments:
+        return LayerMoments(
+            self.model,
+            self.loaded.weights,
+            list(layers_of(self.analysis.propagation.graph)),
+            self.batches,
+            memory,
+            self.config.seed,
+            self.config.proof_memory,
+            self.tell,
+        )
 
     def distortion(self, scores: Mapping[Dim, FloatArray], cost: Costs) -> dict[int, FloatArray]:
         """Return curves of the outputs' distortion by dim."""

@@ -66,6 +66,7 @@ class Moments:
         else:
             made.append(x.transpose(0, 2, 1) @ x)
             made.append(y.transpose(0, 2, 1) @ x)
+        made.append(np.square(y).sum(axis=1, dtype=np.float64))
         if not self._totals:
             self._totals = [np.zeros(part.shape) for part in made]
         for total, part in zip(self._totals, made, strict=True):
@@ -88,6 +89,12 @@ class Moments:
         """Return the mean of the targets, ``(groups, outputs)``."""
         summed = self._sums[1]
         return self._shift[1] + summed / self.count
+
+    @property
+    def target_variance(self) -> FloatArray:
+        """Return the variance of every target, ``(groups, outputs)``."""
+        centre = self._sums[1] / self.count
+        return np.maximum(self._sums[-1] / self.count - np.square(centre), 0.0)
 
     @property
     def covariance(self) -> FloatArray:

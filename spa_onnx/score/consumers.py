@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim, IntArray, size_of
 from spa_onnx.algebra.size import Polynomial
 from spa_onnx.analyse.dims import Analysis, PrunableDim
+from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.layer import Layer
 from spa_onnx.plan.lanes import KeptLanes
@@ -27,11 +28,26 @@ class Consumer:
         covariance: of the features over the calibration inputs, ``(groups, features, features)``;
             where that takes too much memory the variances alone, ``(groups, features)``.
         units: the unit that every feature belongs to, -1 for none, ``(groups, features)``.
+        mean: of the features over the same inputs, ``(groups, features)``.
     """
 
     weight: FloatArray
     covariance: FloatArray
     units: IntArray
+    mean: FloatArray
+
+    @property
+    def variance(self) -> FloatArray:
+        """Return the variance of every feature, ``(groups, features)``."""
+        full = self.covariance
+        return full if full.ndim == 2 else np.diagonal(full, axis1=1, axis2=2)
+
+    def by_unit(self, values: FloatArray, units: int) -> FloatArray:
+        """Return numbers of features, ``(groups, features)``, summed for each of so many units."""
+        held = self.units >= 0
+        total = np.zeros(units)
+        total += np.bincount(self.units[held], values[held], units)
+        return total
 
     @property
     def energy(self) -> float:
@@ -55,7 +71,7 @@ class ConsumerReader:
             if layer.passes_through:
                 continue
             for dim in self.analysis.dims:
-                units = self._units(layer, dim)
+                units = units_of(self.analysis.propagation, layer, dim)
                 if units is not None:
                     self._by_dim.setdefault(dim.dim, []).append((layer, units))
 
@@ -73,26 +89,27 @@ class ConsumerReader:
                 layer.matrix(graph.array(layer.weight.name).astype(np.float64)),
                 of.covariance,
                 units,
+                of.mean,
             )
             for (layer, units), of in zip(found, moments, strict=True)
         ]
 
-    def _units(self, layer: Layer, dim: PrunableDim) -> IntArray | None:
-        """Return the unit of every feature of a layer; None where it sums over none of the dim."""
-        state = self.analysis.propagation
-        axes = state.axes_of(layer.source)
-        if axes is None:
+
+def units_of(state: Propagation, layer: Layer, dim: PrunableDim) -> IntArray | None:
+    """Return the unit of every feature of a layer; None where it sums over none of the dim."""
+    axes = state.axes_of(layer.source)
+    if axes is None:
+        return None
+    if isinstance(size_of(axes[layer.axis]), Polynomial):
+        return None  # a length that inputs decide, such as that of a padded sequence
+    lanes = KeptLanes(state.space, {}).lanes_by_position(axes[layer.axis])
+    lane = lanes.get((dim.dim, 0))
+    if lane is None:
+        return None
+    if dim.rows is not None:
+        row = lanes.get((dim.rows, 0))
+        if row is None:  # the rows lie along the samples, so a feature has no one unit
             return None
-        if isinstance(size_of(axes[layer.axis]), Polynomial):
-            return None  # a length that inputs decide, such as that of a padded sequence
-        lanes = KeptLanes(state.space, {}).lanes_by_position(axes[layer.axis])
-        lane = lanes.get((dim.dim, 0))
-        if lane is None:
-            return None
-        if dim.rows is not None:
-            row = lanes.get((dim.rows, 0))
-            if row is None:  # the rows lie along the samples, so a feature has no one unit
-                return None
-            lane = np.where(lane < 0, -1, row * dim.dim.size + lane)
-        units: IntArray = lane[layer.positions()]
-        return units
+        lane = np.where(lane < 0, -1, row * dim.dim.size + lane)
+    units: IntArray = lane[layer.positions()]
+    return units

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,28 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.errors import InternalError, NonFiniteWeightsError
+from spa_onnx.plan.lanes import Kept
 from spa_onnx.score.consumers import ConsumerReader
+from spa_onnx.score.dead import DeadLanes, Runs, whole_orbits
 from spa_onnx.score.protocol import Importance
-from spa_onnx.score.weights import WeightReader
+from spa_onnx.score.weights import DimWeights, WeightReader
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What is known of the lanes of all prunable dims.
+
+    Attributes:
+        worth: scores by dim, ``(rows, lanes)``; lanes that can go for nothing have zero.
+        free: lanes of dims that can go for nothing, as many in every row.
+        notes: what passes had to say, with the number of dims that it is about.
+    """
+
+    worth: Mapping[Dim, FloatArray]
+    free: Mapping[Dim, int]
+    notes: tuple[str, ...] = ()
 
 
 def score(
@@ -23,8 +41,9 @@ def score(
     importance: Importance,
     seed: int,
     consumers: ConsumerReader | None = None,
-) -> Mapping[Dim, FloatArray]:
-    """Return for every prunable dim scores of shape ``(rows, lanes)`` with mean one.
+    runs: Runs | None = None,
+) -> Scores:
+    """Return scores of every prunable dim with mean one.
 
     Division by the mean makes dims comparable: without it those with more members would win.
     Source: Fang et al., "DepGraph", CVPR 2023, normalised group importance. Scores of a pass that
@@ -36,30 +55,62 @@ def score(
         importance: the pass.
         seed: for passes that draw numbers.
         consumers: what activations tell, for passes that need it.
+        runs: shows which lanes are constant; without it only weights tell which are dead.
 
     Raises:
         NonFiniteWeightsError: weights are NaN, infinite or overflow when summed.
         InternalError: a pass returned scores of the wrong shape or sign.
     """
-    found: dict[Dim, FloatArray] = {}
+    worth: dict[Dim, FloatArray] = {}
+    free: dict[Dim, int] = {}
     reader = WeightReader(analysis, consumers)
+    dead = DeadLanes(analysis, runs)
     comparable: bool = getattr(importance, "comparable", False)
     for dim in analysis.dims:
         weights = reader.weights(dim)
-        rng = np.random.default_rng([seed, zlib.crc32(dim.name.encode())])
-        with np.errstate(over="ignore", invalid="ignore"):
-            raw = np.asarray(importance.score(weights, rng), np.float64)
-        if raw.shape == (weights.units,) and not np.isfinite(raw).all():
+        raw = _raw(importance, weights, seed)
+        if not np.isfinite(raw).all():
             raise NonFiniteWeightsError(dim.name, sorted({m.tensor for m in dim.members}))
-        if raw.shape != (weights.units,) or (raw < 0).any():
-            text = f"pass {type(importance).__name__} scored {dim.name} with shape {raw.shape}"
-            raise InternalError(f"{text}, expected {weights.units} non-negative numbers")
+        nothing = dead.of(dim)
         mean = 1 / weights.rows if comparable else raw.mean()
-        scores = (raw / mean if mean > 0 else raw).reshape(weights.rows, weights.lanes)
+        scores = (raw / mean if mean > 0 else raw).reshape(nothing.shape)
         labels = analysis.propagation.space.orbits(dim.dim)
         if labels is not None:
-            count = np.maximum(1, np.bincount(labels, minlength=dim.dim.size))
-            mean_of = np.bincount(labels, scores[0], dim.dim.size) / count
-            scores = mean_of[labels][None]
-        found[dim.dim] = scores
-    return found
+            members = np.maximum(1, np.bincount(labels, minlength=dim.dim.size))
+            scores = (np.bincount(labels, scores[0], dim.dim.size) / members)[labels][None]
+            nothing = whole_orbits(nothing[0], labels)[None]
+        if nothing.any():
+            scores = np.where(nothing, 0.0, np.maximum(scores, np.finfo(np.float64).tiny))
+        worth[dim.dim] = scores
+        count = int(nothing.sum(axis=1).min())
+        if count:
+            free[dim.dim] = count
+    return Scores(worth, free, reader.notes())
+
+
+def _raw(importance: Importance, weights: DimWeights, seed: int) -> FloatArray:
+    """Return what a pass says of a dim.
+
+    Raises:
+        InternalError: it is not what a pass may say.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(weights.name.encode())])
+    with np.errstate(over="ignore", invalid="ignore"):
+        raw = np.asarray(importance.score(weights, rng), np.float64)
+    if raw.shape != (weights.units,) or (raw < 0).any():
+        text = f"pass {type(importance).__name__} scored {weights.name} with shape {raw.shape}"
+        raise InternalError(f"{text}, expected {weights.units} non-negative numbers")
+    return raw
+
+
+def notes_of(scores: Scores, kept: Mapping[Dim, Kept]) -> tuple[str, ...]:
+    """Return what to tell of the scores: notes of passes, and lanes that went for nothing."""
+    if not scores.free:
+        return scores.notes
+    found = sum(scores.free.values())
+    gone = sum(
+        min(count, dim.size - (kept[dim].count if dim in kept else dim.size))
+        for dim, count in scores.free.items()
+    )
+    where = f"{found} dead or constant lanes were found in {len(scores.free)} dims"
+    return (*scores.notes, f"{where}, and {gone} of them removed before any other lane")

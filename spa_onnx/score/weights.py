@@ -60,6 +60,7 @@ class WeightReader:
     _wanted: dict[str, set[tuple[int, ...]]] = field(default_factory=lambda: defaultdict(set))
     _sums: dict[tuple[Saliency, str, tuple[int, ...]], FloatArray] = field(default_factory=dict)
     _labels: dict[tuple[Dim, Member], Labels | None] = field(default_factory=dict)
+    _said: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for dim in self.analysis.dims:
@@ -73,6 +74,18 @@ class WeightReader:
         """Return the tensors that scale batch normalisations."""
         nodes = self.analysis.propagation.graph.nodes
         return frozenset(n.inputs[1] for n in nodes if n.op == "BatchNormalization")
+
+    def note(self, text: str, dim: str) -> None:
+        """Remember what a pass says of a dim."""
+        self._said.setdefault(text, []).append(dim)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what passes said, each text once with the dims that it is about."""
+        total = len(self.analysis.dims)
+        return tuple(
+            f"{text} ({len(names)} of {total} dims, such as {names[0]})"
+            for text, names in self._said.items()
+        )
 
     def weights(self, dim: PrunableDim) -> DimWeights:
         """Return the weights of a dim."""
@@ -216,6 +229,13 @@ class DimWeights:
             held = labels.units >= 0
             total += np.bincount(labels.units[held], sums[held], self.units)
         return total if found else None
+
+    def note(self, text: str) -> None:
+        """Tell the user something of this dim, such as by what it was scored instead.
+
+        Texts are told once, with the number of dims that they are about, so use the same one.
+        """
+        self._reader.note(text, self.name)
 
     def consumers(self) -> Sequence[Consumer]:
         """Return the layers that sum over the dim, for passes that need ``moments``.

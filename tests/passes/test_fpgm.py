@@ -15,7 +15,7 @@ def test_a_lane_in_the_middle_of_the_others_goes_first() -> None:
     second = np.ones((2, 3, 1, 1), np.float32)
     x = g.conv(g.input("x", (1, 2, 4, 4)), 3, weight=g.constant(first, "first"))
     model = g.model(g.conv(g.relu(x), 2, weight=g.constant(second, "second")))
-    (scores,) = score(spa_onnx.analyze(model), Fpgm(), 0).values()
+    (scores,) = score(spa_onnx.analyze(model), Fpgm(), 0).worth.values()
     assert scores[0].argmin() == 2
 
 

@@ -41,6 +41,29 @@ def test_the_floor_gives_way_to_a_budget_that_needs_it() -> None:
     assert min(left.values()) < 20
 
 
+@pytest.mark.parametrize("cap", [0.5, 0.9])
+@pytest.mark.parametrize("align", [1, 8])
+def test_a_dim_loses_no_more_than_the_cap(cap: float, align: int) -> None:
+    config = PruneConfig(
+        spa_onnx.KeepFlops(0.6), "l1", GlobalRank(floor=0.0, cap=cap), align=align, verify=False
+    )
+    report = spa_onnx.prune(uneven_network(), config).report
+    assert all(d.after >= round(d.before * (1 - cap), 6) for d in report.dims)
+    assert report.after.operations <= 0.6 * report.before.operations
+
+
+@pytest.mark.parametrize("budget", [spa_onnx.KeepFlops(0.2), Ratio(0.6)])
+def test_a_budget_beyond_the_cap_is_refused(budget: spa_onnx.Budget) -> None:
+    text = r"with 0\.5 of the lanes of every dim, which the cap keeps, 0\.\d+ remain"
+    with pytest.raises(spa_onnx.BudgetError, match=text):
+        widths(budget, GlobalRank(cap=0.5))
+
+
+def test_a_cap_is_a_share() -> None:
+    with pytest.raises(UsageError, match=r"cap 1\.2 is not in \[0, 1\]"):
+        GlobalRank(cap=1.2)
+
+
 @pytest.mark.parametrize("floor", [-0.1, 1.5])
 def test_a_floor_is_a_share(floor: float) -> None:
     with pytest.raises(UsageError, match=r"floor .* is not in \[0, 1\]"):

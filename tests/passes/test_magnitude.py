@@ -28,7 +28,7 @@ def expected(order: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("importance", "order"), [(L1(), 1), (L2(), 2)])
 def test_a_channel_is_worth_the_norm_of_its_matrices(importance: L1 | L2, order: int) -> None:
-    (scores,) = score(spa_onnx.analyze(chain()), importance, 0).values()
+    (scores,) = score(spa_onnx.analyze(chain()), importance, 0).worth.values()
     np.testing.assert_allclose(scores[0], expected(order), rtol=1e-5)
 
 
@@ -38,7 +38,7 @@ def test_biases_and_scales_do_not_count() -> None:
         if len(tensor.dims) == 1:
             values = numpy_helper.to_array(tensor) * 100
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    before, after = (score(spa_onnx.analyze(m), L2(), 0).values() for m in (chain(), model))
+    before, after = (score(spa_onnx.analyze(m), L2(), 0).worth.values() for m in (chain(), model))
     np.testing.assert_array_equal(next(iter(before)), next(iter(after)))
 
 

@@ -84,5 +84,5 @@ def test_a_batch_counts_its_first_input_with_an_axis() -> None:
 def test_the_energy_of_a_consumer_is_the_variance_of_its_output() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((50, 4)), rng.standard_normal((1, 3, 4))
-    consumer = Consumer(w, np.cov(x.T, bias=True)[None], np.arange(4)[None])
+    consumer = Consumer(w, np.cov(x.T, bias=True)[None], np.arange(4)[None], x.mean(axis=0)[None])
     assert np.isclose(consumer.energy, (x @ w[0].T).var(axis=0).sum())

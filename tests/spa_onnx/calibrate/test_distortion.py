@@ -29,7 +29,7 @@ def test_curves_start_at_nothing_rise_and_meet_what_was_measured() -> None:
     layers = list(layers_of(graph))
     moments = LayerMoments(graph.model, graph.weights, layers, batches, 10**9, 0, 10**9)
     reader = ConsumerReader(analysis, moments)
-    scores = score(analysis, GroupObs(), 0, reader)
+    scores = score(analysis, GroupObs(), 0, reader).worth
     (dim,) = analysis.dims
     curve = DistortionMeter(analysis, reader, batches, 1e-9).curves(scores)[0]
     assert curve[0] == 0

@@ -25,6 +25,7 @@ def test_blocks_add_up_to_the_covariance_of_all(parts: int) -> None:
         assert np.allclose(of.cross[g], both[6:, :6], rtol=1e-4, atol=1e-4)
     assert np.allclose(of.mean, x.mean(axis=0), atol=1e-6)
     assert np.allclose(of.target_mean, y.mean(axis=0), atol=1e-6)
+    assert np.allclose(of.target_variance, y.var(axis=0), rtol=1e-4)
     assert of.count == 500
 
 
@@ -35,6 +36,7 @@ def test_variances_alone_are_the_diagonal() -> None:
     of.add(x[200:], y[200:])
     assert np.allclose(of.covariance, x.var(axis=0), rtol=1e-4)
     assert np.allclose(of.target_mean, y.mean(axis=0), atol=1e-6)
+    assert np.allclose(of.target_variance, y.var(axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])

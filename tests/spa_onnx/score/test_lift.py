@@ -30,14 +30,14 @@ def chain() -> onnx.ModelProto:
 
 def test_scores_of_a_dim_have_mean_one() -> None:
     analysis = spa_onnx.analyze(attention())
-    for dim, scores in score(analysis, Given((1.0, 5.0, 3.0)), 0).items():
+    for dim, scores in score(analysis, Given((1.0, 5.0, 3.0)), 0).worth.items():
         rows = next(d.rows for d in analysis.dims if d.dim is dim)
         assert scores.shape == (1 if rows is None else rows.size, dim.size)
         assert scores.mean() == pytest.approx(1)
 
 
 def test_worthless_lanes_stay_worthless() -> None:
-    (scores,) = score(spa_onnx.analyze(chain()), Given((0.0,)), 0).values()
+    (scores,) = score(spa_onnx.analyze(chain()), Given((0.0,)), 0).worth.values()
     assert not scores.any()
 
 
@@ -46,7 +46,7 @@ def test_coupled_lanes_share_their_mean() -> None:
     x = g.conv(g.input("x", (1, 3, 6, 6)), 6, 3)
     model = g.model(g.conv(g.add(x, g.slice(x, -1, None, step=-1)), 3))
     given = Given((1.0, 2.0, 3.0, 5.0, 8.0, 11.0))
-    (scores,) = score(spa_onnx.analyze(model), given, 0).values()
+    (scores,) = score(spa_onnx.analyze(model), given, 0).worth.values()
     assert scores[0].tolist() == pytest.approx([1.2, 1.0, 0.8, 0.8, 1.0, 1.2])
 
 
@@ -81,7 +81,7 @@ def test_a_seed_draws_other_numbers_for_every_dim_and_the_same_ones_again() -> N
             return rng.random(weights.units)
 
     analysis = spa_onnx.analyze(attention())
-    first, again, other = (list(score(analysis, Drawn(), s).values()) for s in (0, 0, 1))
+    first, again, other = (list(score(analysis, Drawn(), s).worth.values()) for s in (0, 0, 1))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
     assert not np.array_equal(first[0], first[1])
