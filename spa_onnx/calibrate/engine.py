@@ -18,6 +18,7 @@ from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distortion import DistortionMeter
 from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.calibrate.made_up import made_up
+from spa_onnx.calibrate.pair_moments import PairMoments
 from spa_onnx.calibrate.sources import Tell, read_calibration
 from spa_onnx.compensate.model import repair_model
 from spa_onnx.compensate.refit import Compensation
@@ -118,7 +119,16 @@ class CalibrationEngine:
                 self.config.proof_memory,
                 self.tell,
             )
-            self._reader = ConsumerReader(self.analysis, moments)
+            pairs = PairMoments(
+                self.analysis,
+                self.model,
+                self.loaded.weights,
+                self.batches,
+                self.config.statistics_memory,
+                self.config.proof_memory,
+                self.tell,
+            )
+            self._reader = ConsumerReader(self.analysis, moments, pairs)
         return self._reader
 
     def distortion(self, scores: Mapping[Dim, FloatArray], cost: Costs) -> dict[int, FloatArray]:

@@ -67,6 +67,11 @@ class Layer(Protocol):
         ...
 
     @property
+    def output_axis(self) -> int:
+        """Return the axis of the output that holds the outputs."""
+        ...
+
+    @property
     def width(self) -> int:
         """Return the number of outputs, all groups together."""
         ...

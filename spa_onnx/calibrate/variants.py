@@ -104,6 +104,11 @@ class LayerEditor:
             self._makers = {name: n for n in self.model.graph.node for name in n.output}
         return found
 
+    def added_bias(self, layer: Layer) -> str | None:
+        """Return the stored bias that a node of its own adds to a layer's product, if any does."""
+        node = self._makers[layer.node.outputs[0]]
+        return self._bias_behind(node, layer) if node.op_type == "MatMul" else None
+
     def value(self, name: str) -> Array:
         """Return a stored tensor."""
         return self.weights.array(self._tensors[name])
