@@ -20,6 +20,10 @@ Places = tuple[IntArray, ...]
 """Indices of samples along the axes of the output that do not hold its channels."""
 
 
+WITHOUT_BIAS = frozenset({"MatMul", "FusedMatMul"})
+"""Operator types that add no bias of their own; a node behind them does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A weight as the file holds it; a node may see it through Transpose, Cast and Identity.

@@ -73,7 +73,14 @@ def repair_model(
     layers = repair.run(graph, compensation, lambda part: matched(part, lanes))
     after = output_distance(dense, _run(graph.model, pruned.weights, outputs, few, memory))
     report = RepairReport(
-        layers, batches.samples, batches.origin, before, after, tuple(repair.coarse)
+        layers,
+        batches.samples,
+        batches.origin,
+        before,
+        after,
+        tuple(repair.coarse),
+        repair.products,
+        repair.left,
     )
     tidy(graph)
     return Rewritten(graph.model, _outside(graph.model), ()), report

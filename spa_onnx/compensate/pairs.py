@@ -20,7 +20,7 @@ from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import FLOAT_BYTES
 from spa_onnx.calibrate.joints import Joint, first_run, joints_of
-from spa_onnx.calibrate.layer import Layer
+from spa_onnx.calibrate.layer import WITHOUT_BIAS, Layer
 from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.calibrate.pairing import Pairing
 from spa_onnx.calibrate.routes import RouteFinder
@@ -120,7 +120,7 @@ class PairedLayers:
     def add(self, name: str, outputs: Array) -> None:
         """Add samples of what a dense layer makes, ``(samples, 1, outputs)``."""
         rows = outputs[:, 0].astype(np.float64)
-        if self.layers[name].node.op == "MatMul":
+        if self.layers[name].node.proto.op_type in WITHOUT_BIAS:
             rows += self._biases[name]
         good = rows[np.isfinite(rows).all(axis=1)]
         self._sums[name] += good.T @ good

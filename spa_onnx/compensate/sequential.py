@@ -23,6 +23,7 @@ from spa_onnx.calibrate.layers import Layer, Places, layers_of
 from spa_onnx.calibrate.moments import Moments
 from spa_onnx.calibrate.pairing import Pairing, lane_axis, pairings_of
 from spa_onnx.calibrate.variants import Handle, LayerEditor
+from spa_onnx.compensate.left import left_as_cut
 from spa_onnx.compensate.pair import PairCompensation
 from spa_onnx.compensate.pairs import PairedLayers, store
 from spa_onnx.compensate.refit import Compensation, LayerSamples
@@ -35,6 +36,7 @@ from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.normalise.order import sort_nodes
 from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.report.report import LeftAsCut
 
 Array = NDArray[Any]
 
@@ -58,6 +60,8 @@ class SequentialRepair:
         session_memory: bytes that weights may take in one session.
         observer: told how many layers are done, of how many.
         coarse: after a run, layers of which the bias alone was repaired for want of memory.
+        products: after a run, how many products of activations were repaired.
+        left: after a run, what was left as it was cut.
     """
 
     dense: Propagation
@@ -70,6 +74,8 @@ class SequentialRepair:
     session_memory: int
     observer: Callable[[int, int], None] | None = None
     coarse: list[str] = field(default_factory=list)
+    products: int = 0
+    left: tuple[LeftAsCut, ...] = ()
     _grids: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 
     def run(
@@ -84,7 +90,8 @@ class SequentialRepair:
         """
         model = pruned.model
         sort_nodes(model)
-        layers = self._layers(pruned)
+        behind = self._behind(pruned)
+        layers = self._layers(pruned, behind)
         editor = LayerEditor(model, pruned.weights)
         pairs = PairedLayers(self.dense, self.weights)
         if isinstance(compensation, PairCompensation):
@@ -92,6 +99,8 @@ class SequentialRepair:
             pairs.find(
                 cut, self.lanes, self.dense_model, self.batches, self.memory, self.session_memory
             )
+            self.products = len(pairs.joints)
+        self.left = left_as_cut(self.dense, behind, set(layers), pairs.left)
         mixed = {n: la for la in layers_of(pruned) if (n := la.node.outputs[0]) in pairs.layers}
         handles = editor.handles((mixed | layers).values())
         mixes: dict[str, Array] = {}
@@ -119,25 +128,29 @@ class SequentialRepair:
                 walk.run(piece, later)
         return len(layers)
 
-    def _layers(self, pruned: Graph) -> dict[str, Layer]:
+    def _behind(self, pruned: Graph) -> set[str]:
+        """Return the tensors that lost lanes, or are computed of such."""
+        behind: set[str] = set()
+        for node in pruned.nodes:
+            for name in node.outputs:
+                axes = self.dense.axes.get(name)
+                cut = axes is not None and self.lanes.is_sliced(axes)
+                if cut or any(n in behind for n in node.inputs):
+                    behind.add(name)
+        return behind
+
+    def _layers(self, pruned: Graph, behind: set[str]) -> dict[str, Layer]:
         """Return by output the layers behind a cut that both networks have.
 
         What is computed of weights alone, such as queries of a detector, is no activation that one
         segment hands to the next; layers that read it stay as they are.
         """
-        touched: set[str] = set()
-        for node in pruned.nodes:
-            for name in node.outputs:
-                axes = self.dense.axes.get(name)
-                cut = axes is not None and self.lanes.is_sliced(axes)
-                if cut or any(n in touched for n in node.inputs):
-                    touched.add(name)
         stored = stored_names(pruned.model.graph)
         known = {layer.node.outputs[0] for layer in layers_of(self.dense.graph)}
         return {
             layer.node.outputs[0]: layer
             for layer in layers_of(pruned)
-            if layer.source in touched - stored and layer.node.outputs[0] in known
+            if layer.source in behind - stored and layer.node.outputs[0] in known
         }
 
     def _is_cut(self, pairing: Pairing) -> bool:

@@ -50,6 +50,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftAsCut:
+    """Layers behind a cut, or products of activations that lost lanes, that were not repaired.
+
+    Attributes:
+        operator: their type.
+        count: their number.
+        reason: why.
+    """
+
+    operator: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RepairReport:
     """What a repair did.
 
@@ -62,6 +77,9 @@ class RepairReport:
         after: the same of the repaired model.
         coarse: layers whose second moments take more memory than allowed, so that of them the bias
             alone was repaired.
+        products: number of products of activations, such as queries with keys, whose layers make
+            up for lanes that they lost.
+        left: layers and products that were left as they were cut.
     """
 
     layers: int
@@ -70,6 +88,8 @@ class RepairReport:
     before: float
     after: float
     coarse: tuple[str, ...] = ()
+    products: int = 0
+    left: tuple[LeftAsCut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,8 @@ def test_redundant_lanes_of_queries_and_keys_are_not_missed(
 ) -> None:
     report = repaired(build())
     assert report.before > 0.01
+    assert report.products == 1
+    assert report.left == ()
     assert report.after < 1e-4 * report.before  # of a side that cannot change a ridge is left
 
 
@@ -180,6 +182,11 @@ def test_other_nodes_in_between_and_other_readers_are_no_obstacle_to_the_rest(
     report = repaired(build())
     assert report.before > 0.01
     assert report.after < 1.01 * report.before
+    assert report.products == 0
+    (left,) = report.left
+    assert (left.operator, left.count) == ("MatMul", 1)
+    reader = "others read" if build is _one_for_both else "more than moves"
+    assert reader in left.reason
 
 
 def test_lanes_are_worth_what_the_product_loses_whatever_their_weights() -> None:

@@ -52,4 +52,6 @@ def test_lanes_that_others_tell_on_both_sides_cost_nothing() -> None:
 
 
 def test_a_product_of_zeros_loses_nothing() -> None:
-    assert not list(pair_losses(Pair(*np.zeros((2, 1, 3, 3)), np.arange(3)[None]), 0.01))
+    assert not list(
+        pair_losses(Pair(np.zeros((1, 3, 3)), np.zeros((1, 3, 3)), np.arange(3)[None]), 0.01)
+    )
