@@ -32,8 +32,22 @@ def pair_losses(pair: Pair, damping: float) -> Iterator[PairLoss]:
     for left, right, units in zip(pair.left, pair.right, pair.units, strict=True):
         classes = unit_classes(units)
         if classes:
+            left, right = _balanced(left, right)
             sides = _Side.of(left, damping), _Side.of(right, damping)
             yield PairLoss(*sides, units, 1.0 / pair.energy, classes)
+
+
+def _balanced(left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Scale lanes of both sides to equal energy, which no product notices but the damping does.
+
+    A lane that is zero on one side is made zero on both.
+    """
+    a, b = np.diagonal(left), np.diagonal(right)
+    live = (a > 0) & (b > 0)
+    scale = np.ones(len(a))
+    scale[live] = (b[live] / a[live]) ** 0.25
+    both, ours = np.outer(live, live), np.outer(scale, scale)
+    return np.where(both, left * ours, 0.0), np.where(both, right / ours, 0.0)
 
 
 @dataclass(slots=True)

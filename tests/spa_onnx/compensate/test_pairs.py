@@ -15,12 +15,12 @@ from tests.spa_onnx.calibrate.listed import Listed
 from tests.spa_onnx.untracked import shaped
 
 HEADS, WIDTH, RANK, SIZE = 2, 8, 3, 12
-RNG = np.random.default_rng(0)
 
 
-def redundant(heads: int = HEADS) -> AnyArray:
+def redundant(g: GraphBuilder, heads: int = HEADS) -> AnyArray:
     """Return a matrix whose outputs in each head are combinations of three."""
-    base, mix = RNG.standard_normal((SIZE, heads, RANK)), RNG.standard_normal((heads, RANK, WIDTH))
+    base = g.random.standard_normal((SIZE, heads, RANK))
+    mix = g.random.standard_normal((heads, RANK, WIDTH))
     made: AnyArray = np.einsum("ihr,hrd->ihd", base, mix).reshape(SIZE, -1) / 4
     return made.astype(np.float32)
 
@@ -42,20 +42,20 @@ def _start() -> tuple[GraphBuilder, str]:
 
 def _plain() -> onnx.ModelProto:
     g, x = _start()
-    q, k = (_split(g, g.matmul(x, g.constant(redundant()))) for _ in range(2))
+    q, k = (_split(g, g.matmul(x, g.constant(redundant(g)))) for _ in range(2))
     return _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
 
 
 def _scaled() -> onnx.ModelProto:
     g, x = _start()
-    q = g.mul(_split(g, g.matmul(x, g.constant(redundant()))), g.constant(np.float32(0.35)))
+    q = g.mul(_split(g, g.matmul(x, g.constant(redundant(g)))), g.constant(np.float32(0.35)))
     k = _split(g, g.linear(x, HEADS * WIDTH))
     return _finished(g, g.matmul(q, g.div(g.transpose(k, 0, 1, 3, 2), g.constant(2.0))), x)
 
 
 def _packed() -> onnx.ModelProto:
     g, x = _start()
-    w = g.constant(np.concatenate([redundant() for _ in range(3)], axis=1))
+    w = g.constant(np.concatenate([redundant(g) for _ in range(3)], axis=1))
     y = g.reshape(g.matmul(x, w), (0, 0, 3, HEADS, WIDTH))
     y = g.transpose(y, 2, 0, 3, 1, 4)
     q, k, v = (g.gather(y, np.array(n), axis=0) for n in range(3))
@@ -66,30 +66,32 @@ def _packed() -> onnx.ModelProto:
 
 def _einsum() -> onnx.ModelProto:
     g, x = _start()
-    q, k = (g.reshape(g.matmul(x, g.constant(redundant())), (0, 0, HEADS, WIDTH)) for _ in range(2))
+    q, k = (
+        g.reshape(g.matmul(x, g.constant(redundant(g))), (0, 0, HEADS, WIDTH)) for _ in range(2)
+    )
     return _finished(g, g.einsum("nqhd,nkhd->nhqk", q, k), x)
 
 
 def _multi_query() -> onnx.ModelProto:
     """One key for all heads, so keys keep their lanes and queries make up for it."""
     g, x = _start()
-    q = _split(g, g.matmul(x, g.constant(redundant())))
-    k = _split(g, g.matmul(x, g.constant(redundant(1))), 1)
+    q = _split(g, g.matmul(x, g.constant(redundant(g))))
+    k = _split(g, g.matmul(x, g.constant(redundant(g, 1))), 1)
     return _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
 
 
 def _repeated_key() -> onnx.ModelProto:
     g, x = _start()
-    q = _split(g, g.matmul(x, g.constant(redundant())))
-    k = _split(g, g.matmul(x, g.constant(redundant(1))), 1)
+    q = _split(g, g.matmul(x, g.constant(redundant(g))))
+    k = _split(g, g.matmul(x, g.constant(redundant(g, 1))), 1)
     k = g.concat(k, k, axis=1)
     return _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
 
 
 def _expanded_key() -> onnx.ModelProto:
     g, x = _start()
-    q = _split(g, g.matmul(x, g.constant(redundant())))
-    k = _split(g, g.matmul(x, g.constant(redundant(1))), 1)
+    q = _split(g, g.matmul(x, g.constant(redundant(g))))
+    k = _split(g, g.matmul(x, g.constant(redundant(g, 1))), 1)
     shape = g.constant(np.array([1, HEADS, 1, 1]))
     k = g.node("Expand", [k, shape])
     return _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
@@ -97,7 +99,7 @@ def _expanded_key() -> onnx.ModelProto:
 
 def _fused() -> onnx.ModelProto:
     g, x = _start()
-    q, k = (g.matmul(x, g.constant(redundant())) for _ in range(2))
+    q, k = (g.matmul(x, g.constant(redundant(g))) for _ in range(2))
     inputs = [q, k, g.linear(x, HEADS * WIDTH)]
     y = g.node("MultiHeadAttention", inputs, domain="com.microsoft", num_heads=HEADS)
     return g.model(g.linear(shaped(g, y, ("N", 5, HEADS * WIDTH)), 3))
@@ -106,7 +108,7 @@ def _fused() -> onnx.ModelProto:
 def _grouped_queries() -> onnx.ModelProto:
     g = GraphBuilder(opset=23)
     x = g.input("x", ("N", 5, SIZE))
-    q, k = g.matmul(x, g.constant(redundant())), g.matmul(x, g.constant(redundant(1)))
+    q, k = g.matmul(x, g.constant(redundant(g))), g.matmul(x, g.constant(redundant(g, 1)))
     inputs = [q, k, g.linear(x, WIDTH)]
     y = g.node("Attention", inputs, q_num_heads=HEADS, kv_num_heads=1)
     return g.model(g.linear(y, 3))
@@ -144,7 +146,7 @@ def test_redundant_lanes_of_queries_and_keys_are_not_missed(
     assert report.before > 0.01
     assert report.products == 1
     assert report.left == ()
-    assert report.after < 1e-4 * report.before  # of a side that cannot change a ridge is left
+    assert report.after < 1e-3 * report.before  # the ridge's
 
 
 def _rotated(g: GraphBuilder, x: str) -> str:
@@ -158,20 +160,20 @@ def _rotated(g: GraphBuilder, x: str) -> str:
 
 def _rotary() -> onnx.ModelProto:
     g, x = _start()
-    q, k = (_rotated(g, _split(g, g.matmul(x, g.constant(redundant())))) for _ in range(2))
+    q, k = (_rotated(g, _split(g, g.matmul(x, g.constant(redundant(g))))) for _ in range(2))
     return _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
 
 
 def _squashed() -> onnx.ModelProto:
     g, x = _start()
-    q, k = (_split(g, g.tanh(g.matmul(x, g.constant(redundant())))) for _ in range(2))
+    q, k = (_split(g, g.tanh(g.matmul(x, g.constant(redundant(g))))) for _ in range(2))
     return _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
 
 
 def _one_for_both() -> onnx.ModelProto:
     """Queries that are the keys: no side can change without the other."""
     g, x = _start()
-    q = _split(g, g.matmul(x, g.constant(redundant())))
+    q = _split(g, g.matmul(x, g.constant(redundant(g))))
     return _finished(g, g.matmul(q, g.transpose(q, 0, 1, 3, 2)), x)
 
 
@@ -189,11 +191,28 @@ def test_other_nodes_in_between_and_other_readers_are_no_obstacle_to_the_rest(
     assert reader in left.reason
 
 
+def test_heads_that_keep_different_lanes_are_repaired_each_for_itself() -> None:
+    """Values by the projection behind them, queries and keys by the layers in front."""
+    g, x = _start()
+    q, k, v = (_split(g, g.matmul(x, g.constant(redundant(g)))) for _ in range(3))
+    mixed = g.matmul(g.softmax(g.matmul(q, g.transpose(k, 0, 1, 3, 2))), v)
+    y = g.reshape(g.transpose(mixed, 0, 2, 1, 3), (0, 0, HEADS * WIDTH))
+    model = g.model(g.linear(y, 3))
+    config = spa_onnx.PruneConfig(
+        spa_onnx.Ratio(0.5), importance="random", compensation="ridge", calibration=batches(model)
+    )
+    report = spa_onnx.prune(model, config).report
+    assert [(d.before, d.after, d.uneven) for d in report.dims] == [(WIDTH, WIDTH // 2, True)] * 2
+    assert report.repair is not None
+    assert report.repair.before > 0.1
+    assert report.repair.after < 1e-5
+
+
 def test_lanes_are_worth_what_the_product_loses_whatever_their_weights() -> None:
     """Half of the lanes have large keys and queries of nearly nothing."""
     g, x = _start()
     scale = np.tile(np.repeat(np.float32([1e-4, 1]), WIDTH // 2), HEADS)
-    w, v = RNG.standard_normal((2, SIZE, HEADS * WIDTH)).astype(np.float32) / 4
+    w, v = g.random.standard_normal((2, SIZE, HEADS * WIDTH)).astype(np.float32) / 4
     q = _split(g, g.tanh(g.matmul(x, g.constant(w * scale))))
     k = _split(g, g.matmul(x, g.constant(v / np.maximum(scale, 0.05))))
     model = _finished(g, g.matmul(q, g.transpose(k, 0, 1, 3, 2)), x)
