@@ -3,7 +3,9 @@
 For a consumer ``Y = W X`` with features of covariance ``H``, removing the features ``P`` of a lane
 and refitting the others costs ``tr(W_P (H^-1)_PP^-1 W_P') / 2``. Lanes go one after another, or a
 few at a time, and what is left is refitted in between; the worth of a lane is the cost at the
-moment of its removal, summed over all consumers, each relative to the variance of its output.
+moment of its removal, summed over all consumers, each relative to the variance of its output. Lanes
+of queries and keys, which only a product of activations sums over, cost what it loses, see
+:mod:`spa_onnx.score.pair_loss`.
 
 Source: OBS of sets of weights: Frantar and Alistarh, "Optimal Brain Compression", NeurIPS 2022,
 section 4; groups of coupled channels: "Structurally Prune Anything", arXiv 2403.18955.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import IntArray
 from spa_onnx.errors import UsageError
 from spa_onnx.score.consumers import Consumer
+from spa_onnx.score.pair_loss import pair_losses, unit_classes
 from spa_onnx.score.protocol import Need
 from spa_onnx.score.weights import DimWeights
 
@@ -57,13 +60,14 @@ class GroupObs:
     def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
         """Return the cost of every unit at its removal, in shares of its consumers' variance."""
         consumers = weights.consumers()
-        blocks = [b for c in consumers for b in _blocks(c, self.damping)]
+        blocks: list[Block] = [b for c in consumers for b in _blocks(c, self.damping)]
+        blocks += [b for pair in weights.pairs() for b in pair_losses(pair, self.damping)]
         shape = (weights.rows, weights.lanes)
         if any(c.covariance.ndim == 2 for c in consumers):
             weights.note(
                 "obspa knows variances alone of what reads these lanes, for want of memory"
             )
-        if not blocks:  # such as lanes of queries and keys, which no stored weight sums over
+        if not blocks:  # nothing that sums over the lanes is known
             weights.note(NO_CONSUMERS if not consumers else CONSTANT_CONSUMERS)
             energy = weights.total(np.square)
             share: FloatArray = energy / max(energy.sum(), np.finfo(float).tiny)
@@ -71,7 +75,19 @@ class GroupObs:
         return _remove_all(blocks, shape, max(1, weights.lanes // self.rounds)).reshape(-1)
 
 
-def _remove_all(blocks: list[_Block | _Separate], shape: tuple[int, int], step: int) -> FloatArray:
+class Block(Protocol):
+    """What loses by the removal of units."""
+
+    def add_costs(self, total: FloatArray, alive: NDArray[np.bool_]) -> None:
+        """Add what each unit's removal costs now."""
+        ...
+
+    def remove(self, gone: IntArray) -> None:
+        """Remove units."""
+        ...
+
+
+def _remove_all(blocks: list[Block], shape: tuple[int, int], step: int) -> FloatArray:
     """Remove all lanes of every row, and return what each cost; later ones never cost less."""
     rows, lanes = shape
     costs, alive = np.zeros(shape), np.ones(shape, bool)
@@ -139,7 +155,7 @@ class _Block:
         self.inverse = self.inverse[left][:, left]
         self.inverse -= rows[:, left].T @ solved
         self.units = self.units[left]
-        self.classes = _classes(self.units)
+        self.classes = unit_classes(self.units)
 
 
 def _alone(
@@ -185,7 +201,7 @@ def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
         return  # constant outputs: nothing to lose
     groups = zip(consumer.weight, consumer.covariance, consumer.units, strict=True)
     for weight, covariance, units in groups:
-        classes = _classes(units)
+        classes = unit_classes(units)
         if not classes:
             continue
         if covariance.ndim == 1:  # variances alone, for want of memory
@@ -198,15 +214,3 @@ def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
         if weight.shape[0] > weight.shape[1]:
             weight = np.asarray(np.linalg.qr(weight, mode="r"), np.float64)
         yield _Block(weight.copy(), np.linalg.inv(damped), units, scale, classes)
-
-
-def _classes(units: IntArray) -> list[tuple[IntArray, IntArray]]:
-    """Return units with their features, those with equally many features together."""
-    held = np.flatnonzero(units >= 0)
-    order = held[np.argsort(units[held], kind="stable")]
-    names, starts, counts = np.unique(units[order], return_index=True, return_counts=True)
-    found = []
-    for count in np.unique(counts):
-        of = counts == count
-        found.append((names[of], order[starts[of][:, None] + np.arange(count)]))
-    return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spa_onnx.compensate.pair import PairSamples, nearest
 from spa_onnx.compensate.refit import LayerSamples, Refit, residual
 from spa_onnx.compensate.ridge import solve_ridge
 from spa_onnx.errors import UsageError
@@ -48,6 +49,10 @@ class Ridge:
                 best = fits[-1]
         offset = layer.seen.target_mean - np.einsum("gok,gk->go", best, layer.seen.mean)
         return Refit(best, offset)
+
+    def refit_pair(self, pair: PairSamples) -> tuple[FloatArray, FloatArray]:
+        """Return the sides of a product of activations that lost lanes, at their best rank."""
+        return nearest(pair, self.damping[0])
 
 
 def _fit(layer: LayerSamples, damping: float) -> FloatArray:

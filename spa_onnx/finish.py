@@ -6,7 +6,7 @@ changes weights on purpose; of a repaired model the distance to the original is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +112,7 @@ class Finishing:
         return self._report(rewritten, proof, repaired)
 
     @contextmanager
-    def _plainly(self, target: Path | None) -> Iterator[LoadedModel | None]:
+    def _plainly(self, target: Path | None) -> Generator[LoadedModel | None]:
         """Yield the model of the plainer choice; None where that cannot be written."""
         try:
             rewritten = rewrite(self.analysis, self.plain) if self.plain else None

@@ -30,6 +30,7 @@ class Convolution:
     shape: tuple[int, ...]
     window: Window
     axis: int = 1
+    output_axis: int = 1
     bias_factor: float = 1.0
 
     @property

@@ -1,7 +1,8 @@
 """How far the network's outputs move as one dim alone shrinks, measured by running the network.
 
 At a few widths the consumers of the dim lose the features that would go first and are refitted by
-least squares; in between, the curve follows the sum of the lanes' worth. Source: measured
+least squares; of queries and keys, which no stored weight consumes, the layers that make them. In
+between, the curve follows the sum of the lanes' worth. Source: measured
 rate-distortion curves with the output as the distance: layer-adaptive pruning by rate
 and distortion, ICCV 2023 (there by layer and without refit).
 """
@@ -21,6 +22,8 @@ from spa_onnx.allocate.problem import keep_best
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.distance import output_distance
+from spa_onnx.calibrate.layer import Layer
+from spa_onnx.calibrate.pair_cuts import PairCuts
 from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.ridge import solve_kept
 from spa_onnx.execute.runtime import open_session
@@ -51,15 +54,19 @@ class DistortionMeter:
     batches: Batches
     damping: float
     observer: Callable[[int, int], None] | None = None
+    _pairs: PairCuts | None = None
 
     def curves(self, scores: Mapping[Dim, FloatArray]) -> dict[int, FloatArray]:
         """Return for every dim that has consumers the distortion by lanes removed, ``(size,)``.
 
         Distortion is the squared change of the outputs in shares of their variance.
         """
-        tuned = [d for d in self.analysis.dims if self._can_be_fed(d)]
-        layers = {layer.node.outputs[0]: layer for d in tuned for layer, _ in self.reader.layers(d)}
         moments = self.reader.moments
+        if self.reader.products is not None:
+            self._pairs = PairCuts(self.reader.products, self.damping)
+            self._pairs.find(list(moments.layers), self.batches)
+        tuned = [d for d in self.analysis.dims if self._can_be_fed(d)]
+        layers = {layer.node.outputs[0]: layer for d in tuned for layer in self._layers(d)}
         model = onnx.ModelProto()
         model.CopyFrom(moments.model)
         editor = LayerEditor(model, moments.weights)
@@ -83,10 +90,15 @@ class DistortionMeter:
             found[k] = curve_through(local[:-1], points)
         return found
 
+    def _layers(self, dim: PrunableDim) -> list[Layer]:
+        """Return the layers whose weights change when lanes of a dim go."""
+        made = [] if self._pairs is None else self._pairs.layers(dim)
+        return [*(layer for layer, _ in self.reader.layers(dim)), *made]
+
     def _can_be_fed(self, dim: PrunableDim) -> bool:
-        """Say whether a dim has consumers, whose weights numpy can hand to ONNX Runtime."""
+        """Say whether a dim has such layers, whose weights numpy can hand to ONNX Runtime."""
         tensors = self.analysis.propagation.graph.tensors
-        types = [tensors[layer.weight.name].data_type for layer, _ in self.reader.layers(dim)]
+        types = [tensors[layer.weight.name].data_type for layer in self._layers(dim)]
         return bool(types) and onnx.TensorProto.BFLOAT16 not in types
 
     def _cut(
@@ -105,6 +117,8 @@ class DistortionMeter:
         stays = kept[dim.dim].mask.reshape(-1)
         pairs = self.reader.layers(dim)
         feeds: dict[str, NDArray[Any]] = {}
+        if self._pairs is not None:
+            feeds |= self._pairs.feeds(dim, kept, editor, handles)
         moments = self.reader.moments.of([layer for layer, _ in pairs])
         for (layer, units), of in zip(pairs, moments, strict=True):
             handle = handles[layer.node.outputs[0]]

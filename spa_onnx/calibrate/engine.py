@@ -18,6 +18,7 @@ from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distortion import DistortionMeter
 from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.calibrate.made_up import made_up
+from spa_onnx.calibrate.pair_moments import PairMoments
 from spa_onnx.calibrate.sources import Tell, read_calibration
 from spa_onnx.compensate.model import repair_model
 from spa_onnx.compensate.refit import Compensation
@@ -108,8 +109,17 @@ class CalibrationEngine:
     def reader(self) -> ConsumerReader:
         """Return what reads the consumers of dims."""
         if self._reader is None:
+            pairs = PairMoments(
+                self.analysis,
+                self.model,
+                self.loaded.weights,
+                self.batches,
+                self.config.statistics_memory,
+                self.config.proof_memory,
+                self.tell,
+            )
             moments = self._moments(self.config.statistics_memory)
-            self._reader = ConsumerReader(self.analysis, moments)
+            self._reader = ConsumerReader(self.analysis, moments, pairs)
         return self._reader
 
     def variances(self) -> LayerMoments:

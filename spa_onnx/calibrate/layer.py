@@ -20,6 +20,10 @@ Places = tuple[IntArray, ...]
 """Indices of samples along the axes of the output that do not hold its channels."""
 
 
+WITHOUT_BIAS = frozenset({"MatMul", "FusedMatMul"})
+"""Operator types that add no bias of their own; a node behind them does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A weight as the file holds it; a node may see it through Transpose, Cast and Identity.
@@ -64,6 +68,11 @@ class Layer(Protocol):
     @property
     def axis(self) -> int:
         """Return the axis of the input that holds the features."""
+        ...
+
+    @property
+    def output_axis(self) -> int:
+        """Return the axis of the output that holds the outputs."""
         ...
 
     @property

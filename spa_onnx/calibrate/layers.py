@@ -11,6 +11,7 @@ import onnx
 from spa_onnx.calibrate.convolution import Convolution
 from spa_onnx.calibrate.layer import Layer, Places, Stored
 from spa_onnx.calibrate.product import Product
+from spa_onnx.calibrate.transposed import TransposedConvolution
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.tensors import FLOATS
 from spa_onnx.normalise.graph import Graph
@@ -33,6 +34,24 @@ def layers_of(graph: Graph) -> Iterator[Layer]:
             yield layer
 
 
+OPERATORS = frozenset(
+    {
+        "Conv",
+        "ConvTranspose",
+        "MatMul",
+        "Gemm",
+        "com.microsoft::FusedConv",
+        "com.microsoft::FusedGemm",
+        "com.microsoft::FusedMatMul",
+    }
+)
+
+
+def _is_linear(node: Node) -> bool:
+    """Say whether nothing is fused behind a layer; else its output is no sum of features."""
+    return not node.text("activation", "") and not (len(node.inputs) > 3 and node.inputs[3])
+
+
 class _Finder:
     """Recognises layers, and follows their weights back to where they are stored."""
 
@@ -43,7 +62,7 @@ class _Finder:
 
     def layer(self, node: Node) -> Layer | None:
         """Return a node as a layer; None if it is none."""
-        if node.op not in ("Conv", "MatMul", "Gemm") or len(node.inputs) < 2:
+        if node.op not in OPERATORS or len(node.inputs) < 2:
             return None
         left = False
         weight = self._stored(node.inputs[1])
@@ -58,6 +77,14 @@ class _Finder:
         match node.op:
             case "Conv" if len(shape) > 2:
                 return Convolution.of(node, weight, shape)
+            case "ConvTranspose" if len(shape) > 2:
+                return TransposedConvolution.of(node, weight, shape)
+            case "com.microsoft::FusedConv" if len(shape) > 2 and _is_linear(node):
+                return Convolution.of(node, weight, shape)
+            case "com.microsoft::FusedGemm" if _is_linear(node):
+                return _gemm(node, weight, shape)
+            case "com.microsoft::FusedMatMul" if len(shape) == 2 and not left:
+                return _fused_matmul(node, weight, shape)
             case "MatMul" if len(shape) == 2:
                 return Product(node, weight, shape, transposed=left, left=left)
             case "Gemm":
@@ -106,6 +133,14 @@ def _gemm(node: Node, weight: Stored, shape: tuple[int, ...]) -> Product | None:
         return None
     transposed, turned = bool(node.integer("transB", 0)), bool(node.integer("transA", 0))
     return Product(node, weight, shape, transposed, False, turned, alpha, beta)
+
+
+def _fused_matmul(node: Node, weight: Stored, shape: tuple[int, ...]) -> Product | None:
+    alpha = float(node.attributes.get("alpha", 1.0))
+    if alpha == 0 or node.integer("transBatchA", 0) or node.integer("transBatchB", 0):
+        return None
+    transposed, turned = bool(node.integer("transB", 0)), bool(node.integer("transA", 0))
+    return Product(node, weight, shape, transposed, False, turned, alpha)
 
 
 def _has_plain_bias(layer: Layer, graph: Graph) -> bool:

@@ -49,6 +49,11 @@ class Product:
         return -2 if self._by_columns else -1
 
     @property
+    def output_axis(self) -> int:
+        """Return the last axis, or the one before it where the weight stands on the left."""
+        return -2 if self.left else -1
+
+    @property
     def _by_columns(self) -> bool:
         return self.left or self.turned
 

@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from spa_onnx.calibrate.layer import Layer
+from spa_onnx.calibrate.layer import WITHOUT_BIAS, Layer
 from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import FLOATS, IR_WITH_FREE_INITIALIZERS, captured_names
 from spa_onnx.load.store import WeightStore
@@ -89,7 +89,7 @@ class LayerEditor:
         extra: dict[str, onnx.NodeProto] = {}
         for layer in layers:
             node = self._makers[layer.node.outputs[0]]
-            if node.op_type == "MatMul":
+            if node.op_type in WITHOUT_BIAS:
                 bias = self._bias_behind(node, layer) or self._insert(node, layer, extra)
                 inside = False
             else:
@@ -103,6 +103,11 @@ class LayerEditor:
             self.model.graph.node.extend(copies)
             self._makers = {name: n for n in self.model.graph.node for name in n.output}
         return found
+
+    def added_bias(self, layer: Layer) -> str | None:
+        """Return the stored bias that a node of its own adds to a layer's product, if any does."""
+        node = self._makers[layer.node.outputs[0]]
+        return self._bias_behind(node, layer) if node.op_type in WITHOUT_BIAS else None
 
     def value(self, name: str) -> Array:
         """Return a stored tensor."""

@@ -82,8 +82,14 @@ def repair_model(
         tell,
     )
     layers = repair.run(graph, compensation, lambda part: matched(part, lanes))
-    after = distance(graph.model, pruned.weights)
-    report = replace(report, layers=layers, after=after, coarse=tuple(repair.coarse))
+    report = replace(
+        report,
+        layers=layers,
+        after=distance(graph.model, pruned.weights),
+        coarse=tuple(repair.coarse),
+        products=repair.products,
+        left=repair.left,
+    )
     tidy(graph)
     return Rewritten(graph.model, _outside(graph.model), ()), report
 

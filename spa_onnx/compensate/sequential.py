@@ -21,7 +21,11 @@ from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import draw, moment_bytes, samples_wanted
 from spa_onnx.calibrate.layers import Layer, Places, layers_of
 from spa_onnx.calibrate.moments import Moments
+from spa_onnx.calibrate.pairing import Pairing, lane_axis, pairings_of
 from spa_onnx.calibrate.variants import Handle, LayerEditor
+from spa_onnx.compensate.left import left_as_cut
+from spa_onnx.compensate.pair import PairCompensation
+from spa_onnx.compensate.pairs import PairedLayers, store
 from spa_onnx.compensate.refit import Compensation, LayerSamples
 from spa_onnx.compensate.shelf import Shelf
 from spa_onnx.compensate.walk import Walk
@@ -32,6 +36,7 @@ from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.normalise.order import sort_nodes
 from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.report.report import LeftAsCut
 
 Array = NDArray[Any]
 
@@ -55,6 +60,8 @@ class SequentialRepair:
         session_memory: bytes that weights may take in one session.
         observer: told how many layers are done, of how many.
         coarse: after a run, layers of which the bias alone was repaired for want of memory.
+        products: after a run, how many products of activations were repaired.
+        left: after a run, what was left as it was cut.
     """
 
     dense: Propagation
@@ -67,6 +74,8 @@ class SequentialRepair:
     session_memory: int
     observer: Callable[[int, int], None] | None = None
     coarse: list[str] = field(default_factory=list)
+    products: int = 0
+    left: tuple[LeftAsCut, ...] = ()
     _grids: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 
     def run(
@@ -81,20 +90,36 @@ class SequentialRepair:
         """
         model = pruned.model
         sort_nodes(model)
-        layers = self._layers(pruned)
+        behind = self._behind(pruned)
+        layers = self._layers(pruned, behind)
         editor = LayerEditor(model, pruned.weights)
-        handles = editor.handles(layers.values())
+        pairs = PairedLayers(self.dense, self.weights)
+        if isinstance(compensation, PairCompensation):
+            cut = list(filter(self._is_cut, pairings_of(self.dense)))
+            pairs.find(
+                cut, self.lanes, self.dense_model, self.batches, self.memory, self.session_memory
+            )
+            self.products = len(pairs.joints)
+        self.left = left_as_cut(self.dense, behind, set(layers), pairs.left)
+        mixed = {n: la for la in layers_of(pruned) if (n := la.node.outputs[0]) in pairs.layers}
+        handles = editor.handles((mixed | layers).values())
+        mixes: dict[str, Array] = {}
         with Shelf(self.memory) as shelf:
-            self._store_targets(layers, handles, shelf)
-            pieces = cut_before(model.graph, {h.product for h in handles.values()})
+            self._store_targets(layers, pairs, shelf)
+            if isinstance(compensation, PairCompensation):
+                mixes = dict(pairs.mixes(self.lanes, compensation.refit_pair))
+                for name, layer in mixed.items():
+                    made = pairs.mixed(name, mixes[name], self.lanes)
+                    store(layer, handles[name], editor, made)
+            pieces = cut_before(model.graph, {handles[name].product for name in layers})
             walk = Walk(model, pruned.weights, self.batches, shelf, matched)
             done = 0
             for at, piece in enumerate(pieces):
                 starts = [n for k in piece.nodes for n in model.graph.node[k].output]
-                for name, handle in handles.items():
+                for name, layer in layers.items():
+                    handle = handles[name]
                     if handle.product in starts:
-                        layer = layers[name]
-                        seen, held_out = self._moments(layer, walk, shelf)
+                        seen, held_out = self._moments(layer, walk, shelf, mixes.get(name))
                         _refit(layer, handle, editor, compensation, seen, held_out)
                         done += 1
                         if self.observer is not None:
@@ -103,32 +128,46 @@ class SequentialRepair:
                 walk.run(piece, later)
         return len(layers)
 
-    def _layers(self, pruned: Graph) -> dict[str, Layer]:
+    def _behind(self, pruned: Graph) -> set[str]:
+        """Return the tensors that lost lanes, or are computed of such."""
+        behind: set[str] = set()
+        for node in pruned.nodes:
+            for name in node.outputs:
+                axes = self.dense.axes.get(name)
+                cut = axes is not None and self.lanes.is_sliced(axes)
+                if cut or any(n in behind for n in node.inputs):
+                    behind.add(name)
+        return behind
+
+    def _layers(self, pruned: Graph, behind: set[str]) -> dict[str, Layer]:
         """Return by output the layers behind a cut that both networks have.
 
         What is computed of weights alone, such as queries of a detector, is no activation that one
         segment hands to the next; layers that read it stay as they are.
         """
-        touched: set[str] = set()
-        for node in pruned.nodes:
-            for name in node.outputs:
-                axes = self.dense.axes.get(name)
-                cut = axes is not None and self.lanes.is_sliced(axes)
-                if cut or any(n in touched for n in node.inputs):
-                    touched.add(name)
         stored = stored_names(pruned.model.graph)
         known = {layer.node.outputs[0] for layer in layers_of(self.dense.graph)}
         return {
             layer.node.outputs[0]: layer
             for layer in layers_of(pruned)
-            if layer.source in touched - stored and layer.node.outputs[0] in known
+            if layer.source in behind - stored and layer.node.outputs[0] in known
         }
 
+    def _is_cut(self, pairing: Pairing) -> bool:
+        """Say whether a product of activations lost lanes that it sums over."""
+        axes = self.dense.axes_of(pairing.source(pairing.left)) or ()
+        return self.lanes.is_cut(lane_axis(pairing.left, axes))
+
     def _store_targets(
-        self, layers: Mapping[str, Layer], handles: Mapping[str, Handle], shelf: Shelf
+        self, layers: Mapping[str, Layer], pairs: PairedLayers, shelf: Shelf
     ) -> None:
-        """Keep the dense outputs of the lanes that stayed, at the samples of each layer."""
-        names = list(layers)
+        """Keep the dense outputs of the lanes that stayed, at the samples of each layer.
+
+        Of layers in front of products of activations all outputs are kept, for any mixture of them
+        may be wanted.
+        """
+        known = {**pairs.layers, **layers}
+        names = list(known)
         if not names:
             return
         session = open_session(
@@ -137,13 +176,18 @@ class SequentialRepair:
         for number, feeds in enumerate(self.batches):
             made = session.run(names, feeds)
             for name, y in zip(names, made, strict=True):
-                layer, axes = layers[name], self.dense.axes_of(name)
-                if axes is not None and self.lanes.is_sliced(axes):
+                layer, axes = known[name], self.dense.axes_of(name)
+                if name in pairs.layers:
+                    y = pairs.sliced(name, y, axes or (), self.lanes)
+                elif axes is not None and self.lanes.is_sliced(axes):
                     y = self.lanes.slice(y, axes)
                 grid = layer.grid_of_output(y.shape)
-                self._grids[name, number] = grid
-                places = self._places(layer, grid, number, feeds)
-                shelf.put((name, number, "target"), layer.outputs(y, places))
+                outputs = layer.outputs(y, self._places(layer, grid, number, feeds))
+                if name in pairs.layers:
+                    pairs.add(name, outputs)
+                if name in layers:
+                    self._grids[name, number] = grid
+                    shelf.put((name, number, "target"), outputs)
 
     def _places(
         self, layer: Layer, grid: tuple[int, ...], number: int, feeds: Mapping[str, Any]
@@ -151,8 +195,13 @@ class SequentialRepair:
         wanted = samples_wanted(layer, feeds, self.batches)
         return layer.places(grid, wanted, draw(layer, number, self.seed))
 
-    def _moments(self, layer: Layer, walk: Walk, shelf: Shelf) -> tuple[Moments, Moments]:
-        """Return what a layer sees and should make of it, of most inputs and of some held out."""
+    def _moments(
+        self, layer: Layer, walk: Walk, shelf: Shelf, mix: Array | None
+    ) -> tuple[Moments, Moments]:
+        """Return what a layer sees and should make of it, of most inputs and of some held out.
+
+        ``mix`` turns dense outputs into those that are wanted.
+        """
         name = layer.node.outputs[0]
         coarse = 2 * moment_bytes(layer) > self.memory
         if coarse:
@@ -167,6 +216,7 @@ class SequentialRepair:
             features = layer.features(x, self._places(layer, grid, number, feeds))
             targets = shelf.get((name, number, "target"))
             shelf.drop((name, number, "target"))
+            targets = targets if mix is None else targets @ mix.T
             border = len(features) - len(features) // HELD_OUT
             seen.add(features[:border], targets[:border])
             held_out.add(features[border:], targets[border:])

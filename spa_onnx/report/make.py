@@ -60,7 +60,7 @@ def make_report(
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
-        notes=notes + _distance_notes(repair) + _notes(analysis, rewritten, plan, proof),
+        notes=notes + distance_notes(repair) + _notes(analysis, rewritten, plan, proof),
         repair=repair,
     )
 
@@ -96,7 +96,8 @@ def refusals(analysis: Analysis) -> tuple[Refusal, ...]:
     )
 
 
-def _distance_notes(repair: RepairReport | None) -> tuple[str, ...]:
+def distance_notes(repair: RepairReport | None) -> tuple[str, ...]:
+    """Return what a user should know of a distance: is it larger than plain L2's, or than any use."""
     if repair is None:
         return ()
     notes = []

@@ -50,6 +50,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftAsCut:
+    """Layers behind a cut, or products of activations that lost lanes, that were not repaired.
+
+    Attributes:
+        operator: their type.
+        count: their number.
+        reason: why.
+    """
+
+    operator: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RepairReport:
     """What a repair did, and how far the outputs are from the original's.
 
@@ -64,6 +79,9 @@ class RepairReport:
             alone was repaired.
         plain: the distance of the model that plain L2 makes at the same budget, unrepaired; None
             where that could not be made.
+        products: number of products of activations, such as queries with keys, whose layers make
+            up for lanes that they lost.
+        left: layers and products that were left as they were cut.
     """
 
     layers: int
@@ -73,6 +91,8 @@ class RepairReport:
     after: float
     coarse: tuple[str, ...] = ()
     plain: float | None = None
+    products: int = 0
+    left: tuple[LeftAsCut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ def _facts(report: PruneReport, files: FileSizes) -> Iterator[tuple[str, str]]:
         yield "proof", proof_line(report.proof)
     if report.repair is not None:
         yield "repair", _repair(report.repair)
+        if report.repair.left:
+            yield "as cut", _left(report.repair)
     for text in main_refusals(report.refusals, report.before.parameters):
         yield "fixed", text
     for operator, nodes in report.unknown_operators.items():
@@ -74,13 +76,21 @@ def _facts(report: PruneReport, files: FileSizes) -> Iterator[tuple[str, str]]:
 
 def _repair(repair: RepairReport) -> str:
     inputs = f"{count(repair.samples, 'input')} ({repair.origin})"
-    done = f"{count(repair.layers, 'layer')} refitted" if repair.layers else "none; compared"
+    layers = count(repair.layers, "layer")
+    products = f" and {count(repair.products, 'product')} of activations" if repair.products else ""
+    done = f"{layers}{products} refitted" if repair.layers else "none; compared"
     was = "" if repair.before == repair.after else f"{repair.before:.2g} -> "
     other = "" if repair.plain is None else f" (of plain L2: {repair.plain:.2g})"
     return (
         f"{done} on {inputs}: squared distance of the outputs to the original's "
         f"{was}{repair.after:.2g} of their variance{other}"
     )
+
+
+def _left(repair: RepairReport) -> str:
+    total = sum(part.count for part in repair.left)
+    parts = (f"{part.count} {part.operator} ({part.reason})" for part in repair.left)
+    return f"{count(total, 'layer')} without repair: {', '.join(parts)}"
 
 
 def _cut(dims: Sequence[DimReport]) -> str:

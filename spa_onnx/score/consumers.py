@@ -14,6 +14,7 @@ from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.layer import Layer
+from spa_onnx.calibrate.pair_moments import PairMoments
 from spa_onnx.plan.lanes import KeptLanes
 
 FloatArray = NDArray[np.float64]
@@ -58,12 +59,39 @@ class Consumer:
         return float(np.einsum("gok,gok->", product, self.weight))
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A product of two activations that sums over lanes of a dim, such as queries with keys.
+
+    Attributes:
+        left: second moments of the one side's lanes, ``E[a a']``, ``(groups, lanes, lanes)``.
+        right: of the other side's.
+        units: the unit that every lane belongs to, -1 for none, ``(groups, lanes)``.
+    """
+
+    left: FloatArray
+    right: FloatArray
+    units: IntArray
+
+    @property
+    def energy(self) -> float:
+        """Return the mean square of the results of rows that meet at random, of all groups."""
+        return float(np.einsum("gij,gij->", self.left, self.right))
+
+
 @dataclass(slots=True)
 class ConsumerReader:
-    """Finds the consumers of dims and reads what belongs to them."""
+    """Finds the consumers of dims and reads what belongs to them.
+
+    Attributes:
+        analysis: the dims.
+        moments: of what layers see.
+        products: of what products of activations see; None where nobody wants to know.
+    """
 
     analysis: Analysis
     moments: LayerMoments
+    products: PairMoments | None = None
     _by_dim: dict[Dim, list[tuple[Layer, IntArray]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,6 +121,11 @@ class ConsumerReader:
             )
             for (layer, units), of in zip(found, moments, strict=True)
         ]
+
+    def pairs(self, dim: PrunableDim) -> Sequence[Pair]:
+        """Return the products of activations that sum over a dim, with their second moments."""
+        found = [] if self.products is None else self.products.of(dim)
+        return [Pair(of.left.second, of.right.second, of.units) for of in found]
 
 
 def units_of(state: Propagation, layer: Layer, dim: PrunableDim) -> IntArray | None:

@@ -23,7 +23,7 @@ from spa_onnx.errors import InternalError
 from spa_onnx.load.source import CHUNK
 from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.plan.lanes import KeptLanes
-from spa_onnx.score.consumers import Consumer, ConsumerReader
+from spa_onnx.score.consumers import Consumer, ConsumerReader, Pair
 
 FloatArray = NDArray[np.float64]
 Saliency = Callable[[NDArray[np.floating]], NDArray[np.floating]]
@@ -248,6 +248,18 @@ class DimWeights:
         if self._reader.consumers is None:
             raise InternalError("a pass asks for consumers without declaring needs = {'moments'}")
         return self._reader.consumers.consumers(self._dim)
+
+    def pairs(self) -> Sequence[Pair]:
+        """Return the products of activations that sum over the dim, such as queries with keys.
+
+        For passes that need ``moments``, as :meth:`consumers` is.
+
+        Raises:
+            InternalError: the pass did not declare that it needs them.
+        """
+        if self._reader.consumers is None:
+            raise InternalError("a pass asks for pairs without declaring needs = {'moments'}")
+        return self._reader.consumers.pairs(self._dim)
 
     def matrices(self, *roles: Role) -> Iterator[NDArray[np.floating]]:
         """Yield for every member its weights as ``(units, weights per unit)``, a tensor at a time.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spa_onnx.score.consumers import Consumer
+from spa_onnx.score.consumers import Consumer, Pair
 from tests.graph_writer import AnyArray
 
 RNG = np.random.default_rng(0)
@@ -20,6 +20,7 @@ class Given:
     rows: int = 1
     energy: Any = None
     notes: list[str] = field(default_factory=list)
+    products: tuple[Pair, ...] = ()
 
     @property
     def units(self) -> int:
@@ -30,6 +31,9 @@ class Given:
 
     def consumers(self) -> list[Consumer]:
         return self.found
+
+    def pairs(self) -> tuple[Pair, ...]:
+        return self.products
 
     def total(self, saliency: Any, *roles: str) -> AnyArray:
         return np.asarray(self.energy)

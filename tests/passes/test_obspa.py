@@ -7,7 +7,7 @@ import pytest
 
 from spa_onnx.errors import UsageError
 from spa_onnx.passes.obspa import GroupObs
-from spa_onnx.score.consumers import Consumer
+from spa_onnx.score.consumers import Consumer, Pair
 from tests.graph_writer import AnyArray
 from tests.passes.given_dim import RNG, Given, consumer
 
@@ -137,6 +137,15 @@ def test_several_lanes_a_round_are_nearly_as_good() -> None:
             ranks = scores(given, rounds=rounds)[0].argsort().argsort()
             cut[k] += sum(losses(given, ranks < 24 - kept, 0.01) for kept in (6, 12, 18))
     assert cut[1] < 1.25 * cut[0]
+
+
+def test_lanes_of_a_product_of_activations_cost_what_it_loses() -> None:
+    grams = [x.T @ x / 50 for x in RNG.standard_normal((2, 50, 6)) * [1, 2, 0.01, 3, 0.1, 1.5]]
+    given = Given(6, [], products=(Pair(grams[0][None], grams[1][None], np.arange(6)[None]),))
+    ours = scores(given, rounds=1000)[0]
+    assert list(np.argsort(ours)[:2]) == [2, 4]
+    assert list(np.argsort(ours)[-2:]) == [1, 3]
+    assert 0.25 < ours.max() <= 0.5  # what is left of half the energy
 
 
 @pytest.mark.parametrize("options", [{"damping": 0.0}, {"damping": -1.0}, {"rounds": 0}])

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 import spa_onnx
-from spa_onnx.report.make import _distance_notes
+from spa_onnx.report.make import distance_notes
 from spa_onnx.report.report import RepairReport
 from tests.builders import GraphBuilder
 from tests.onnx_runs import run
@@ -92,6 +92,6 @@ def test_plain_l2_is_measured_as_a_run_of_its_own_would_be() -> None:
 def test_a_result_that_is_worse_than_plain_l2_is_told_of(
     after: float, plain: float | None, said: list[str]
 ) -> None:
-    notes = _distance_notes(RepairReport(3, 64, "made up", 4.0, after, plain=plain))
+    notes = distance_notes(RepairReport(3, 64, "made up", 4.0, after, plain=plain))
     assert len(notes) == len(said)
     assert all(text in note for text, note in zip(said, notes, strict=True))

@@ -13,7 +13,7 @@ def like(g: GraphBuilder, y: str, x: str) -> str:
     return typed(g, y, type_of(g, x))
 
 
-def shaped(g: GraphBuilder, y: str, shape: Sequence[int]) -> str:
+def shaped(g: GraphBuilder, y: str, shape: Sequence[int | str]) -> str:
     """Tell the builder that ``y`` holds floats of this shape."""
     return typed(g, y, helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, shape))
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from spa_onnx.calibrate.layers import layers_of
 from tests.builders import GraphBuilder
 from tests.spa_onnx.calibrate.some_layers import graph_of, only_layer, products
+from tests.spa_onnx.untracked import shaped
 
 CONVOLUTIONS: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "one axis": ((2, 6, 11), (4, 6, 3), {}),
@@ -33,6 +34,50 @@ def test_a_convolution_is_a_product_with_receptive_fields(case: str) -> None:
     y = g.node("Conv", [g.input("x", shape), g.weight(*weight)], **attributes)
     ours, theirs = products(g.model(y))
     assert ours.shape == theirs.shape
+    assert np.allclose(ours, theirs, atol=1e-4)
+
+
+TRANSPOSED: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "one axis": ((2, 6, 7), (6, 4, 3), {}),
+    "strides": ((2, 3, 5, 4), (3, 5, 3, 2), {"strides": [2, 3]}),
+    "a stride longer than the kernel": ((2, 3, 5), (3, 4, 2), {"strides": [3]}),
+    "pads that differ": ((2, 3, 5, 4), (3, 5, 3, 3), {"strides": [2, 2], "pads": [1, 0, 2, 1]}),
+    "dilations": ((2, 3, 5, 4), (3, 5, 3, 2), {"dilations": [2, 3], "strides": [2, 1]}),
+    "groups": ((2, 6, 4, 4), (6, 2, 3, 3), {"group": 3, "strides": [2, 2]}),
+    "three axes": ((2, 4, 3, 2, 3), (4, 3, 2, 3, 1), {"group": 2, "strides": [1, 2, 1]}),
+    "uneven output padding": (
+        (2, 3, 5, 4), (3, 5, 3, 3), {"strides": [2, 3], "output_padding": [1, 2], "pads": [1] * 4}
+    ),
+    "output shape": ((2, 3, 5, 4), (3, 5, 3, 3), {"strides": [2, 2], "output_shape": [10, 8]}),
+    "same upper": ((2, 3, 5, 4), (3, 5, 4, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    "same lower": ((2, 3, 5, 4), (3, 5, 4, 3), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    "valid": ((2, 3, 5), (3, 5, 4), {"strides": [2], "auto_pad": "VALID"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_a_transposed_convolution_is_a_product_with_what_reaches_a_position(case: str) -> None:
+    shape, weight, attributes = TRANSPOSED[case]
+    g = GraphBuilder(opset=17)
+    model = g.model(g.node("ConvTranspose", [g.input("x", shape), g.weight(*weight)], **attributes))
+    ours, theirs = products(model)
+    assert ours.shape == theirs.shape
+    assert np.allclose(ours, theirs, atol=1e-4)
+    graph, layer = only_layer(model)
+    stored = graph.array(layer.weight.name)
+    assert np.array_equal(layer.stored(layer.matrix(stored)), stored)
+
+
+@pytest.mark.parametrize("activation", ["", "Relu"])
+def test_a_fused_layer_is_linear_without_what_is_fused_behind_it(activation: str) -> None:
+    g = GraphBuilder(opset=17)
+    x, w = g.input("x", (2, 3, 6, 6)), g.weight(5, 3, 3, 3)
+    y = g.node("FusedConv", [x, w], domain="com.microsoft", activation=activation or None)
+    model = g.model(shaped(g, y, (2, 5, 4, 4)), check=False)
+    if activation:
+        assert not list(layers_of(graph_of(model)))
+        return
+    ours, theirs = products(model)
     assert np.allclose(ours, theirs, atol=1e-4)
 
 
@@ -63,6 +108,20 @@ def test_a_gemm_obeys_its_attributes(turned: int, transposed: int) -> None:
     y = g.node("Gemm", [x, w], transA=turned, transB=transposed, alpha=0.5)
     ours, theirs = products(g.model(y))
     assert ours.shape == (7, 1, 4)
+    assert np.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_a_fused_product_obeys_its_attributes(turned: int, transposed: int) -> None:
+    g = GraphBuilder(opset=17)
+    x = g.input("x", (2, 5, 7) if turned else (2, 7, 5))
+    w = g.weight(4, 5) if transposed else g.weight(5, 4)
+    y = g.node(
+        "FusedMatMul", [x, w], domain="com.microsoft", transA=turned, transB=transposed, alpha=0.5
+    )
+    ours, theirs = products(g.model(shaped(g, y, (2, 7, 4)), check=False))
+    assert ours.shape == (14, 1, 4)
     assert np.allclose(ours, theirs, atol=1e-5)
 
 

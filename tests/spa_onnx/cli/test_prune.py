@@ -264,7 +264,7 @@ def test_without_passes_a_recipe_is_taken(model: Path, output: Path, tmp_path: P
     assert "Without any inputs" in without["settings"]["recipe"]
     assert without["repair"]["origin"] == "made up"
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((32, 3, 8, 8), np.float32))
-    given = report_of(model, output, "--keep-flops", "0.6", "--calib", tmp_path / "x.npy")
+    given = report_of(model, output, "--keep-flops", "0.6", "--calib", str(tmp_path / "x.npy"))
     assert "--calib" in given["settings"]["recipe"]
     assert given["settings"]["allocation"].startswith("RateDistortion")
     assert given["repair"]["samples"] == 32

@@ -18,6 +18,7 @@ from spa_onnx.load.model import load
 from spa_onnx.normalise.graph import normalise
 from spa_onnx.passes.ridge import Ridge
 from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.report.report import LeftAsCut
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds, run
 from tests.random_graphs import random_model
@@ -80,6 +81,11 @@ def _shared(g: GraphBuilder, x: str) -> str:
     return g.conv(g.relu(g.conv(g.relu(g.conv(a, 8, 3, weight=w)), 8, 3, weight=w)), 4)
 
 
+def _transposed(g: GraphBuilder, x: str) -> str:
+    a = g.relu(g.conv_transpose(g.relu(g.conv(x, 8, 3)), 8, 3, groups=2))
+    return g.conv(a, 4)
+
+
 def _flattened(g: GraphBuilder, x: str) -> str:
     a = g.relu(g.conv(x, 6, 3, stride=2))
     return g.gemm(g.relu(g.gemm(g.node("Flatten", [a]), 16)), 4)
@@ -92,6 +98,7 @@ def _with_linear(g: GraphBuilder, x: str) -> str:
 
 NETWORKS: list[Callable[[GraphBuilder, str], str]] = [
     _chain, _residual, _depthwise, _grouped, _normalised, _shared, _flattened, _with_linear,
+    _transposed,
 ]  # fmt: skip
 
 
@@ -256,6 +263,16 @@ def test_quantised_layers_are_left_alone() -> None:
     assert report is not None
     assert report.layers == 0
     assert report.after == report.before
+    assert report.left == (LeftAsCut("Conv", 1, "quantised weights"),)
+
+
+def test_recurrent_layers_are_left_alone_and_named() -> None:
+    g = GraphBuilder(opset=17)
+    hidden = g.relu(g.linear(g.input("x", (5, "N", 6)), 12))
+    y = g.reshape(g.transpose(g.recurrent("LSTM", hidden, 7), 0, 2, 1, 3), (0, 0, 7))
+    report = repaired(g.model(g.linear(y, 3))).report.repair
+    assert report is not None
+    assert report.left == (LeftAsCut("LSTM", 1, "recurrent"),)
 
 
 @pytest.mark.parametrize("seed", range(24))
