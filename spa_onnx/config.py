@@ -9,7 +9,8 @@ from typing import Any
 from spa_onnx.allocate.budget import Budget, Ratio
 from spa_onnx.errors import UsageError
 from spa_onnx.granularity import chosen_kinds
-from spa_onnx.recipe import Recipe, find_recipe
+from spa_onnx.latency.vector import vector_lanes
+from spa_onnx.recipe import VECTOR, Recipe, find_recipe
 
 PROOF_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
@@ -47,6 +48,7 @@ class PruneConfig:
             preset, or a :class:`~spa_onnx.calibrate.preprocess.Preprocess`.
         recipe: text of the recipe that the passes come from, for reports; see :meth:`of_recipe`.
         statistics_memory: bytes that what is collected from runs may take at once.
+        threads: that ONNX Runtime may use within a node where latency is measured.
     """
 
     budget: Budget = field(default_factory=lambda: Ratio(0.5))
@@ -65,12 +67,13 @@ class PruneConfig:
     preprocess: Any = None
     statistics_memory: int = STATISTICS_MEMORY
     recipe: str = ""
+    threads: int = 1
 
     @staticmethod
     def of_recipe(recipe: Recipe | str, **options: Any) -> PruneConfig:
         """Return a configuration with the passes of a recipe, by name or read from a file.
 
-        ``options`` are attributes of this class; passes among them go before the recipe's.
+        ``options`` are attributes of this class; what is among them goes before the recipe's.
 
         Raises:
             RecipeError: there is no such recipe, or it names options that a pass does not have.
@@ -78,6 +81,8 @@ class PruneConfig:
         chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
         given = {key: value for key, value in options.items() if value is not None}
         made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in given}
+        if chosen.align is not None and "align" not in given:
+            made["align"] = vector_lanes() if chosen.align == VECTOR else chosen.align
         return PruneConfig(**made, **given, recipe=chosen.text)
 
     def __post_init__(self) -> None:
@@ -90,6 +95,8 @@ class PruneConfig:
         if self.statistics_memory < 1:
             text = f"statistics memory {self.statistics_memory} is not a positive number of bytes"
             raise UsageError(text)
+        if self.threads < 1:
+            raise UsageError(f"threads {self.threads} is not a positive number")
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"samples {self.samples} is not a positive number")
         if self.calibration is None and self.preprocess is not None:

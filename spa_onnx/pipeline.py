@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import costs
 from spa_onnx.errors import InternalError, NothingToPruneError, UsageError
 from spa_onnx.finish import Finishing
+from spa_onnx.latency.decide import decide, local_machine
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plan.plan import Plan, make_plan
@@ -146,11 +148,14 @@ def _prune(
     with stages("allocate"):
         curves = engine.distortion(scores, cost) if engine and "distortion" in passes.needs else {}
         problem = make_problem(analysis, scores, cost, config.budget, config.align, curves)
-        kept = keep_best(analysis, scores, passes.allocation.allocate(problem))
+        batches = engine.batches if engine else None
+        machine = partial(local_machine, loaded, analysis, scores, config, batches)
+        widths, timing = decide(problem, passes.allocation, machine, stages.part)
+        kept = keep_best(analysis, scores, widths)
     plan = make_plan(analysis, kept, settings_of(config, rigid))
     repair = engine.repair(passes.compensation) if engine and passes.compensation else None
     notes = engine.notes if engine else UNUSED if config.calibration is not None else ()
-    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages, notes)
+    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, stages, notes, timing)
     return _finish(parts, output)
 
 

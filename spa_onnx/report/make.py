@@ -15,6 +15,7 @@ from spa_onnx.plan.plan import Plan
 from spa_onnx.prove.proof_values import Proof
 from spa_onnx.report.report import (
     DimReport,
+    LatencyReport,
     PruneReport,
     Refusal,
     RepairReport,
@@ -38,6 +39,7 @@ def make_report(
     seconds: Mapping[str, float],
     repair: RepairReport | None = None,
     notes: tuple[str, ...] = (),
+    latency: LatencyReport | None = None,
 ) -> PruneReport:
     """Return the report of a finished run."""
     before = np.array([d.dim.size for d in analysis.dims], np.int64)
@@ -59,6 +61,7 @@ def make_report(
         versions=library_versions(),
         notes=notes + _notes(analysis, rewritten, plan, proof),
         repair=repair,
+        latency=latency,
     )
 
 
