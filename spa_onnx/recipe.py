@@ -117,7 +117,9 @@ def parse_recipe(text: str, name: str) -> Recipe:
     unknown = [key for key in content if key not in (*PARTS, ALIGN)]
     if unknown:
         raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join((*PARTS, ALIGN))}")
-    passes = {k: _choice(content[k], k, name) for k in PARTS if k in content}
+    passes: dict[Kind, PassChoice] = {
+        k: _choice(content[k], k, name) for k in PARTS if k in content
+    }
     return Recipe(name, text, passes, _align(content.get(ALIGN), name))
 
 

@@ -11,6 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from spa_onnx.latency import machine
+from spa_onnx.latency.measure import Stopwatch
 from tests.spa_onnx.cli.commands import leftovers, read_model, run, write_outside
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits" / "digits.onnx"
@@ -52,7 +54,10 @@ def test_a_kept_share_is_met(model: Path, output: Path, option: str, key: str) -
 
 
 @pytest.mark.parametrize("text", ["250us", "0.00025s", "0.25ms", "0.25 ms"])
-def test_a_latency_is_read_with_its_unit(model: Path, output: Path, text: str) -> None:
+def test_a_latency_is_read_with_its_unit(
+    model: Path, output: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "WATCH", Stopwatch(error=0.05, least=10, seconds=0.2))
     report = report_of(model, output, "--max-latency", text, "--threads", "2")
     assert report["settings"]["budget"] == "MaxLatency(seconds=0.00025, share=None)"
     assert report["latency"]["target"] == pytest.approx(0.00025)

@@ -17,7 +17,7 @@ FEATURES = NodeFeatures(
     numbers={},
     after={0: [1], 1: [2], 2: [3]},
 )
-WIDTHS = [np.array(w) for w in ([64, 64], [52, 52], [36, 36], [20, 20], [4, 4])]
+WIDTHS = [np.array([n, n]) for n in (64, 52, 36, 20, 4)]
 
 
 def profile(a: int, b: int, lanes: int = 1) -> dict[int, float]:
@@ -28,14 +28,14 @@ def profile(a: int, b: int, lanes: int = 1) -> dict[int, float]:
 
 @pytest.mark.parametrize("lanes", [1, 8, 16])
 def test_times_at_other_widths_are_told_from_profiles(lanes: int) -> None:
-    model = fit(FEATURES, WIDTHS, [profile(*w, lanes) for w in WIDTHS])
-    for widths in ([64, 16], [30, 44], [8, 60], [64, 64]):
-        expected = sum(profile(*widths, lanes).values())
-        assert model.at(np.array(widths)) == pytest.approx(expected, rel=0.05)
+    model = fit(FEATURES, WIDTHS, [profile(a, b, lanes) for a, b in WIDTHS])
+    for a, b in ((64, 16), (30, 44), (8, 60), (64, 64)):
+        expected = sum(profile(a, b, lanes).values())
+        assert model.at(np.array([a, b])) == pytest.approx(expected, rel=0.05)
 
 
 def test_lanes_that_fill_up_a_vector_are_free() -> None:
-    model = fit(FEATURES, WIDTHS, [profile(*w, 16) for w in WIDTHS])
+    model = fit(FEATURES, WIDTHS, [profile(a, b, 16) for a, b in WIDTHS])
     assert model.marginal(np.array([32, 32]), 1) == 0
     assert model.marginal(np.array([33, 32]), 0) > 0
 
