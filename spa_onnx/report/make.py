@@ -59,7 +59,7 @@ def make_report(
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
-        notes=notes + _notes(analysis, rewritten, plan, proof),
+        notes=notes + _notes(analysis, rewritten, plan, proof) + latency_notes(latency),
         repair=repair,
         latency=latency,
     )
@@ -94,6 +94,22 @@ def refusals(analysis: Analysis) -> tuple[Refusal, ...]:
         Refusal(f.tensor, f.axis, f.size, f.parameters, tuple(map(str, f.reasons)))
         for f in analysis.fixed
     )
+
+
+LATE, UNSTEADY = 1.01, 0.5
+"""Share of a latency budget above which a result misses it; spread at which a machine is busy."""
+
+
+def latency_notes(latency: LatencyReport | None) -> tuple[str, ...]:
+    """Return what a user should know of a latency: that it was missed, or is uncertain."""
+    if latency is None:
+        return ()
+    notes = []
+    if latency.measured > LATE * latency.target:
+        notes.append("measured again at the end, the result is slower than --max-latency")
+    if latency.spread > UNSTEADY:
+        notes.append("the machine was busy: latencies are uncertain, measure again on an idle one")
+    return tuple(notes)
 
 
 def _notes(
