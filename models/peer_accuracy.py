@@ -5,8 +5,8 @@
 
 Each tool gets the smallest ratio at which its result has no more than the asked share of the
 operations, all counted by our cost polynomials; nothing is fine-tuned. Calibration inputs go to
-those that take some. Torch-Pruning works on PyTorch modules: onnx2torch makes one of the file, and the
-result is exported again. Where it makes an invalid network it is tried again with the layers in
+those that take some. Torch-Pruning works on PyTorch modules: onnx2torch makes one of the file, and
+the result is exported again. Where it makes an invalid network it is tried again with the layers in
 front of residual additions left whole, as its users do by hand. Needs ``bench`` and onnx2torch.
 """
 

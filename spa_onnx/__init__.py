@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
+    from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, MaxLatency, Ratio
     from spa_onnx.analyse.dims import Analysis
     from spa_onnx.calibrate.preprocess import Preprocess
     from spa_onnx.config import PruneConfig
@@ -46,7 +46,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "spa_onnx.allocate.budget": ("Budget", "KeepFlops", "KeepParams", "KeepSize", "Ratio"),
+    "spa_onnx.allocate.budget": (
+        "Budget",
+        "KeepFlops",
+        "KeepParams",
+        "KeepSize",
+        "MaxLatency",
+        "Ratio",
+    ),
     "spa_onnx.analyse.dims": ("Analysis",),
     "spa_onnx.calibrate.preprocess": ("Preprocess",),
     "spa_onnx.config": ("PruneConfig",),
@@ -89,6 +96,7 @@ __all__ = [
     "KeepFlops",
     "KeepParams",
     "KeepSize",
+    "MaxLatency",
     "ModelError",
     "ModelFileError",
     "NonFiniteWeightsError",

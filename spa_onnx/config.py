@@ -9,7 +9,8 @@ from typing import Any
 from spa_onnx.allocate.budget import Budget, Ratio
 from spa_onnx.errors import UsageError
 from spa_onnx.granularity import chosen_kinds
-from spa_onnx.recipe import Recipe, find_recipe
+from spa_onnx.latency.vector import vector_lanes
+from spa_onnx.recipe import VECTOR, Recipe, find_recipe
 
 PROOF_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
@@ -50,6 +51,7 @@ class PruneConfig:
             preset, or a :class:`~spa_onnx.calibrate.preprocess.Preprocess`.
         recipe: text of the recipe that the passes come from, for reports; see :meth:`of_recipe`.
         statistics_memory: bytes that what is collected from runs may take at once.
+        threads: that ONNX Runtime may use within a node where latency is measured.
     """
 
     budget: Budget = field(default_factory=lambda: Ratio(0.5))
@@ -68,12 +70,13 @@ class PruneConfig:
     preprocess: Any = None
     statistics_memory: int = STATISTICS_MEMORY
     recipe: str = ""
+    threads: int = 1
 
     @staticmethod
     def of_recipe(recipe: Recipe | str, **options: Any) -> PruneConfig:
         """Return a configuration with the passes of a recipe, by name or read from a file.
 
-        ``options`` are attributes of this class; passes among them go before the recipe's. For a
+        ``options`` are attributes of this class; what is among them goes before the recipe's. For a
         :class:`Ratio`, which says how wide every dim stays, the recipe's allocation is left out.
 
         Raises:
@@ -84,6 +87,8 @@ class PruneConfig:
         decided = {"allocation"} if isinstance(given.get("budget", Ratio(0.5)), Ratio) else set()
         left_out = decided | set(given)
         made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in left_out}
+        if chosen.align is not None and "align" not in given:
+            made["align"] = vector_lanes() if chosen.align == VECTOR else chosen.align
         return PruneConfig(**made, **given, recipe=chosen.text)
 
     def __post_init__(self) -> None:
@@ -96,6 +101,8 @@ class PruneConfig:
         if self.statistics_memory < 1:
             text = f"statistics memory {self.statistics_memory} is not a positive number of bytes"
             raise UsageError(text)
+        if self.threads < 1:
+            raise UsageError(f"threads {self.threads} is not a positive number")
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"samples {self.samples} is not a positive number")
         if self.calibration is None and self.preprocess is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+from spa_onnx.allocate.budget import MaxLatency
 from spa_onnx.config import PruneConfig
 
 PLAIN = "l2"
@@ -25,10 +26,12 @@ def names_passes(config: PruneConfig) -> bool:
 def with_passes(config: PruneConfig) -> PruneConfig:
     """Return a configuration that names its importance pass.
 
-    Where it chooses nothing it gets the passes of the recipe ``calibrated`` if it has calibration
-    inputs, else of ``data-free``.
+    Where it chooses nothing it gets the passes of a recipe: ``latency`` for a budget in latency,
+    else ``calibrated`` if it has calibration inputs, else ``data-free``.
     """
     if not names_passes(config):
+        if isinstance(config.budget, MaxLatency):
+            return _of(config, "latency")
         return _of(config, "data-free" if config.calibration is None else "calibrated")
     return config if config.importance is not None else replace(config, importance=PLAIN)
 
@@ -40,4 +43,6 @@ def without_runs(config: PruneConfig) -> PruneConfig:
 
 def _of(config: PruneConfig, name: str) -> PruneConfig:
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in CHOSEN}
+    if config.align == 1:
+        del given["align"]  # the recipe's, if it has one
     return PruneConfig.of_recipe(name, **given)

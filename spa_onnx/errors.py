@@ -157,6 +157,19 @@ class BudgetError(SpaError):
         )
 
 
+class LatencyBudgetError(BudgetError):
+    """Even the narrowest allowed model takes longer than the budget; all in seconds."""
+
+    def __init__(self, asked: float, dense: float, reachable: float) -> None:
+        super().__init__("latency", asked / dense, reachable / dense)
+        self.args = (
+            f"cannot run in {1e3 * asked:.4g} ms: the original takes {1e3 * dense:.4g} ms here, "
+            "and with one lane left in every prunable dim, or what --align allows, it still takes "
+            f"{1e3 * reachable:.4g} ms ({reachable / dense:.1%}); ask for at least that, exclude "
+            "less or lower --align",
+        )
+
+
 class ProofFailedError(SpaError):
     """The pruned model does not equal the masked original."""
 

@@ -17,11 +17,12 @@ from spa_onnx.analyse.dims import Analysis
 from spa_onnx.config import PruneConfig
 from spa_onnx.cost.polynomial import Costs
 from spa_onnx.errors import ProofFailedError
+from spa_onnx.latency.decide import Timing
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.plan.plan import Plan
 from spa_onnx.report.make import make_report
-from spa_onnx.report.report import PruneReport, RepairReport
+from spa_onnx.report.report import LatencyReport, PruneReport, RepairReport
 from spa_onnx.rewrite.apply import CannotResizeError, Rewritten, rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.stages import Stages
@@ -54,6 +55,7 @@ class Finishing:
         plain: the lanes of a plainer choice, to compare outputs with.
         stages: the clock.
         notes: for the report, of earlier stages.
+        timing: measures the result after its repair, for a budget in latency.
     """
 
     loaded: LoadedModel
@@ -66,6 +68,7 @@ class Finishing:
     plain: Mapping[Dim, Kept]
     stages: Stages
     notes: tuple[str, ...] = ()
+    timing: Timing | None = None
 
     def in_memory(self) -> tuple[PruneReport, bytes]:
         """Return the report and the model's bytes.
@@ -86,7 +89,7 @@ class Finishing:
             if changed is not None:
                 with self.stages("write"):
                     data = to_bytes(changed, pruned)
-        return self._report(rewritten, proof, repaired), data
+        return self._report(rewritten, proof, repaired, self._time(data)), data
 
     def to_file(self, target: Path) -> PruneReport:
         """Write the model and return the report; the file gets its name after everything else.
@@ -107,9 +110,16 @@ class Finishing:
                 if changed is not None:
                     with self.stages("write"):
                         file = stack.enter_context(pending_file(changed, pruned, target))
+            latency = self._time(file.path)
             with self.stages("write"):
                 file.commit()
-        return self._report(rewritten, proof, repaired)
+        return self._report(rewritten, proof, repaired, latency)
+
+    def _time(self, result: bytes | Path) -> LatencyReport | None:
+        if self.timing is None:
+            return None
+        with self.stages("time"):
+            return self.timing(result)
 
     @contextmanager
     def _plainly(self, target: Path | None) -> Generator[LoadedModel | None]:
@@ -154,7 +164,11 @@ class Finishing:
             raise
 
     def _report(
-        self, rewritten: Rewritten, proof: Proof | None, repaired: RepairReport | None
+        self,
+        rewritten: Rewritten,
+        proof: Proof | None,
+        repaired: RepairReport | None,
+        latency: LatencyReport | None,
     ) -> PruneReport:
         return make_report(
             self.loaded,
@@ -167,4 +181,5 @@ class Finishing:
             self.stages.seconds,
             repaired,
             self.notes,
+            latency,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from spa_onnx.defaults import names_passes, with_passes, without_runs
 from spa_onnx.errors import CalibrationError, InternalError, NothingToPruneError, UsageError
 from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Finishing
+from spa_onnx.latency.decide import decide, local_machine
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plain import plain_choice
@@ -179,14 +181,19 @@ def _prune(
         worth, free, budget = scores.worth, scores.free, config.budget
         curves = engine.distortion(worth, cost) if engine and "distortion" in passes.needs else {}
         problem = make_problem(analysis, worth, cost, budget, config.align, curves, free)
-        widths = np.minimum(passes.allocation.allocate(problem), problem.widest)
+        batches = engine.batches if engine else None
+        machine = partial(local_machine, loaded, analysis, worth, config, batches)
+        widths, timing = decide(problem, passes.allocation, machine, stages.part)
+        widths = np.minimum(widths, problem.widest)
         kept = keep_best(analysis, worth, widths)
     plan = make_plan(analysis, kept, settings_of(config, rigid))
     repair = engine.repair(passes.compensation) if engine else None
-    plain = plain_choice(analysis, cost, config) if engine else {}
+    plain = plain_choice(analysis, cost, config, widths) if engine else {}
     notes += engine.notes if engine else UNUSED if config.calibration is not None else ()
     notes += notes_of(scores, kept)
-    parts = Finishing(loaded, analysis, cost, kept, plan, config, repair, plain, stages, notes)
+    parts = Finishing(
+        loaded, analysis, cost, kept, plan, config, repair, plain, stages, notes, timing
+    )
     return _finish(parts, output)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.allocate.budget import KeepFlops, MaxLatency
 from spa_onnx.allocate.problem import keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.config import PruneConfig
@@ -16,15 +17,23 @@ from spa_onnx.registry import find_pass
 from spa_onnx.score.lift import score
 
 
-def plain_choice(analysis: Analysis, cost: Costs, config: PruneConfig) -> dict[Dim, Kept]:
+def plain_choice(
+    analysis: Analysis, cost: Costs, config: PruneConfig, widths: IntArray
+) -> dict[Dim, Kept]:
     """Return the lanes that L2 keeps with the default allocation.
+
+    Where the budget is a latency they have no more operations than ``widths``.
 
     Raises:
         BudgetError: the narrowest model is above the budget.
     """
     scores = score(analysis, find_pass("importance", PLAIN), config.seed)
     worth = scores.worth
-    problem = make_problem(analysis, worth, cost, config.budget, config.align, {}, scores.free)
+    budget = config.budget
+    if isinstance(budget, MaxLatency):
+        sizes = np.array([d.dim.size for d in analysis.dims], np.int64)
+        budget = KeepFlops(cost.operations.at(widths) / max(1.0, cost.operations.at(sizes)))
+    problem = make_problem(analysis, worth, cost, budget, config.align, {}, scores.free)
     allocation = find_pass("allocation", default_allocation(config))
-    widths = np.minimum(allocation.allocate(problem), problem.widest)
-    return keep_best(analysis, worth, widths)
+    plain = np.minimum(allocation.allocate(problem), problem.widest)
+    return keep_best(analysis, worth, plain)

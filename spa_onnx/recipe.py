@@ -1,5 +1,6 @@
 """Recipes: which passes a run uses, with their options; a small TOML file each.
 
+    align = 4               # kept widths are multiples of this; "vector": of this machine's vectors
     [importance]            # also [allocation] and [compensation]
     pass = "obspa"          # name of an installed pass
     damping = 0.02          # any field of it
@@ -14,13 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spa_onnx.errors import RecipeError
 from spa_onnx.registry import Kind, make_pass
 
 PARTS: tuple[Kind, ...] = ("importance", "allocation", "compensation")
 """Kinds of passes that a recipe names."""
+
+ALIGN = "align"
+VECTOR: Literal["vector"] = "vector"
 
 LARGEST = 1 << 16
 """Bytes that a recipe may have."""
@@ -42,11 +46,13 @@ class Recipe:
         name: of a recipe of the package, or the path of a file.
         text: the TOML text, which reports keep.
         passes: by kind; a kind that is missing has its default.
+        align: of kept widths, a number or ``"vector"``; None has its default.
     """
 
     name: str
     text: str
     passes: Mapping[Kind, PassChoice]
+    align: int | Literal["vector"] | None = None
 
     def make(self, kind: Kind) -> Any:
         """Return the pass of a kind; None where the recipe names none.
@@ -108,10 +114,21 @@ def parse_recipe(text: str, name: str) -> Recipe:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as failure:
         raise RecipeError(name, f"is no TOML ({failure})") from failure
-    unknown = [key for key in content if key not in PARTS]
+    unknown = [key for key in content if key not in (*PARTS, ALIGN)]
     if unknown:
-        raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join(PARTS)}")
-    return Recipe(name, text, {k: _choice(content[k], k, name) for k in PARTS if k in content})
+        raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join((*PARTS, ALIGN))}")
+    passes: dict[Kind, PassChoice] = {
+        k: _choice(content[k], k, name) for k in PARTS if k in content
+    }
+    return Recipe(name, text, passes, _align(content.get(ALIGN), name))
+
+
+def _align(value: Any, name: str) -> int | Literal["vector"] | None:
+    if value is None or value == VECTOR:
+        return None if value is None else VECTOR
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise RecipeError(name, f'has align = {value!r}; that is a positive number, or "{VECTOR}"')
 
 
 def _choice(table: Any, kind: str, name: str) -> PassChoice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from spa_onnx.errors import UsageError
@@ -48,7 +49,28 @@ class KeepSize:
         _check_share(self.share)
 
 
-Budget = Ratio | KeepFlops | KeepParams | KeepSize
+@dataclass(frozen=True, slots=True)
+class MaxLatency:
+    """Take at most this long for one run on this machine.
+
+    Attributes:
+        seconds: of wall-clock time.
+        share: of the original's latency, in place of seconds.
+    """
+
+    seconds: float | None = None
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.seconds is None) == (self.share is None):
+            raise UsageError("a latency is given in seconds or as a share, one of both")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise UsageError(f"latency of {self.seconds} s is not a positive time")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise UsageError(f"share {self.share} of the latency is not in (0, 1]")
+
+
+Budget = Ratio | KeepFlops | KeepParams | KeepSize | MaxLatency
 
 
 def _check_share(share: float) -> None:

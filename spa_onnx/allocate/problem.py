@@ -10,13 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim, IntArray
-from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
+from spa_onnx.allocate.budget import (
+    Budget,
+    KeepFlops,
+    KeepParams,
+    KeepSize,
+    MaxLatency,
+    Ratio,
+)
 from spa_onnx.analyse.dims import Analysis
-from spa_onnx.cost.polynomial import CostPolynomial, Costs
+from spa_onnx.cost.polynomial import Cost, Costs
 from spa_onnx.errors import BudgetError, InternalError
 from spa_onnx.plan.lanes import BoolArray, Kept
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyEstimate:
+    """What widths are expected to take, and the share of the original's that may be taken.
+
+    Attributes:
+        cost: seconds of a run.
+        share: of the cost of all lanes.
+    """
+
+    cost: Cost
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +55,7 @@ class AllocationProblem:
         distortion: for dims where it was measured, how far the network's outputs move by the
             number of lanes removed, ``(size,)``.
         free: for dims with lanes that can go for nothing how many; they are first in ``worth``.
+        latency: for a budget in latency what widths take.
     """
 
     sizes: IntArray
@@ -46,6 +67,7 @@ class AllocationProblem:
     least: Mapping[int, int] = field(default_factory=dict)
     distortion: Mapping[int, FloatArray] = field(default_factory=dict)
     free: Mapping[int, int] = field(default_factory=dict)
+    latency: LatencyEstimate | None = None
 
     @property
     def widest(self) -> IntArray:
@@ -110,11 +132,11 @@ class AllocationProblem:
             widths[k] = max(least, widths[k])
         return widths
 
-    def quantity(self) -> tuple[str, CostPolynomial, float]:
-        """Return name, polynomial and kept share of a cost budget.
+    def quantity(self) -> tuple[str, Cost, float]:
+        """Return name, cost and kept share of a cost budget.
 
         Raises:
-            InternalError: the budget is a plain ratio.
+            InternalError: the budget is a plain ratio, or a latency that nobody estimated.
         """
         if isinstance(self.budget, KeepFlops):
             return "operations", self.costs.operations, self.budget.share
@@ -122,7 +144,9 @@ class AllocationProblem:
             return "parameters", self.costs.parameters, self.budget.share
         if isinstance(self.budget, KeepSize):
             return "bytes", self.costs.bytes, self.budget.share
-        raise InternalError("a plain ratio is no cost budget")
+        if isinstance(self.budget, MaxLatency) and self.latency is not None:
+            return "latency", self.latency.cost, self.latency.share
+        raise InternalError(f"{self.budget} is no cost budget")
 
 
 class Allocation(Protocol):
@@ -146,9 +170,8 @@ def check_reachable(problem: AllocationProblem) -> None:
     if isinstance(problem.budget, Ratio):
         return
     name, cost, share = problem.quantity()
-    least = cost.at(problem.feasible(np.ones_like(problem.sizes))) / max(
-        cost.at(problem.sizes), 1.0
-    )
+    narrowest = problem.feasible(np.ones_like(problem.sizes))
+    least = cost.at(narrowest) / (cost.at(problem.sizes) or 1.0)
     if least > share:
         raise BudgetError(name, share, least)
 

@@ -40,7 +40,7 @@ WRITERS = {".md": "markdown", ".csv": "as_csv", ".json": "as_json"}
     default=("keep-flops=0.7", "keep-flops=0.5"),
     show_default=True,
     metavar="KIND=SHARE",
-    help="ratio, keep-flops, keep-params or keep-size. Repeatable.",
+    help="ratio, keep-flops, keep-params, keep-size or max-latency. Repeatable.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="0 to N-1.")
 @click.option("--calib", type=FILE, metavar="PATH", help="Calibration inputs.")
@@ -63,7 +63,14 @@ WRITERS = {".md": "markdown", ".csv": "as_csv", ".json": "as_json"}
     "-o", "--output", "outputs", multiple=True, type=FILE, metavar="TABLE.md|.csv|.json",
     help="Repeatable; without it the table is printed.",
 )  # fmt: skip
-@click.option("--plots", type=FILE, metavar="FOLDER", help="Draw score against operations.")
+@click.option("--plots", type=FILE, metavar="FOLDER", help="Draw scores.")
+@click.option(
+    "--against",
+    type=click.Choice(("operations", "latency")),
+    default="operations",
+    show_default=True,
+    help="What --plots draws scores against.",
+)
 @click.option("--quiet", is_flag=True, help="Do not tell of each unit.")
 def criteria(
     models: tuple[Path, ...],
@@ -77,6 +84,7 @@ def criteria(
     results: Path,
     outputs: tuple[Path, ...],
     plots: Path | None,
+    against: str,
     quiet: bool,
 ) -> None:
     """Prune every MODEL by every recipe to every budget, and compare what is left."""
@@ -102,7 +110,7 @@ def criteria(
         with console() as screen:
             screen.print(_page(outcomes, ".md"), markup=False)
     if plots is not None:
-        draw(outcomes, plots)
+        draw(outcomes, plots, against)
 
 
 def _executor(jobs: int, scheduler: str | None) -> AbstractContextManager[Executor]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
 
+from spa_onnx.allocate.budget import MaxLatency
 from spa_onnx.granularity import KINDS, WITHOUT, WORDS
 
 Shapes = dict[str, tuple[int, ...]]
@@ -41,6 +43,27 @@ def read_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     if size < 1:
         raise click.BadParameter(f"{value!r} is not a size such as 800MB or 1.5GB", ctx, param)
     return size
+
+
+TIMES = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def read_latency(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> MaxLatency | None:
+    """Return a budget from a text such as ``4ms``, ``250us``, ``0.004s`` or ``50%``."""
+    if value is None:
+        return None
+    number = value.rstrip("uµms%")
+    unit = value[len(number) :]
+    try:
+        amount = float(number)
+    except ValueError:
+        amount = math.nan
+    if math.isnan(amount) or unit not in (*TIMES, "%"):
+        text = f"{value!r} is no latency such as 4ms, 250us, 0.004s or 50% (of the original's)"
+        raise click.BadParameter(text, ctx, param)
+    return MaxLatency(share=amount / 100) if unit == "%" else MaxLatency(amount * TIMES[unit])
 
 
 def read_words(
@@ -96,8 +119,9 @@ importance_option = click.option(
 recipe_option = click.option(
     "--recipe",
     metavar="NAME",
-    help="Passes that go together: data-free, calibrated or magnitude. Passes given go before.  "
-    "[default: calibrated with --calib, else data-free; none if a pass is given]",
+    help="Passes that go together: data-free, calibrated, latency or magnitude. Passes given go "
+    "before.  [default: calibrated with --calib, latency with --max-latency, else data-free; none "
+    "if a pass is given]",
 )
 config_option = click.option(
     "--config", "recipe_file", type=FILE, metavar="FILE.toml", help="A recipe of your own."
@@ -107,7 +131,24 @@ allocation_option = click.option(
     help="Pass that spends the budget.  [default: the recipe's, or uniform or global]",
 )
 align_option = click.option(
-    "--align", type=click.IntRange(1), default=1, show_default=True, help="Multiple of kept widths."
+    "--align",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Kept widths are multiples of N.  [default: 1, or the recipe's]",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Threads of ONNX Runtime for --max-latency.",
+)
+max_latency_option = click.option(
+    "--max-latency",
+    metavar="TIME",
+    callback=read_latency,
+    help="Run within 4ms, 250us or 0.004s on this machine, or within 50% of the original's time.",
 )
 compensation_option = click.option(
     "--compensation",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
+from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, MaxLatency, Ratio
 from spa_onnx.cli.files import check_output, check_texts, weights_of, write_text
 from spa_onnx.cli.options import (
     FILE,
@@ -20,6 +20,7 @@ from spa_onnx.cli.options import (
     granularity_option,
     importance_option,
     input_shape_option,
+    max_latency_option,
     model_argument,
     output_option,
     preprocess_option,
@@ -28,6 +29,7 @@ from spa_onnx.cli.options import (
     recipe_option,
     samples_option,
     seed_option,
+    threads_option,
     verify_option,
 )
 from spa_onnx.cli.summary import show_run
@@ -52,6 +54,7 @@ STANDARD_OUTPUT = Path("-")
 @click.option(
     "--keep-size", type=float, metavar="S", help="Keep at most this share of the weights' bytes."
 )
+@max_latency_option
 @recipe_option
 @config_option
 @importance_option
@@ -61,6 +64,7 @@ STANDARD_OUTPUT = Path("-")
 @samples_option
 @preprocess_option
 @align_option
+@threads_option
 @granularity_option
 @exclude_option
 @input_shape_option
@@ -79,6 +83,7 @@ def prune(
     keep_flops: float | None,
     keep_params: float | None,
     keep_size: float | None,
+    max_latency: MaxLatency | None,
     recipe: str | None,
     recipe_file: Path | None,
     plan_out: Path | None,
@@ -92,7 +97,8 @@ def prune(
     Without a budget, half of the lanes of every prunable dim go (--ratio 0.5).
     """
     # every other option is the field of the configuration that has its name
-    fields |= {"budget": _budget(ratio, keep_flops, keep_params, keep_size), "verify": proved}
+    budget = _budget(ratio, keep_flops, keep_params, keep_size, max_latency)
+    fields |= {"budget": budget, "verify": proved}
     config = _config(recipe, recipe_file, fields)
     printed = report_out == STANDARD_OUTPUT
     texts = {"--plan-out": plan_out, "--json": None if printed else report_out}
@@ -148,15 +154,19 @@ def _budget(
     keep_flops: float | None,
     keep_params: float | None,
     keep_size: float | None,
+    max_latency: MaxLatency | None,
 ) -> Budget:
     """Return the one budget that was asked for.
 
     Raises:
         UsageError: more than one, or a share out of range.
     """
-    if sum(share is not None for share in (ratio, keep_flops, keep_params, keep_size)) > 1:
-        names = "--ratio, --keep-flops, --keep-params or --keep-size"
+    given = (ratio, keep_flops, keep_params, keep_size, max_latency)
+    if sum(amount is not None for amount in given) > 1:
+        names = "--ratio, --keep-flops, --keep-params, --keep-size or --max-latency"
         raise UsageError(f"give one budget only: {names}")
+    if max_latency is not None:
+        return max_latency
     if keep_size is not None:
         return KeepSize(keep_size)
     if keep_flops is not None:

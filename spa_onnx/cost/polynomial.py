@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,18 @@ from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.load.store import byte_length
 
 FloatArray = NDArray[np.float64]
+
+
+class Cost(Protocol):
+    """What widths cost."""
+
+    def at(self, widths: NDArray[np.int64]) -> float:
+        """Return the cost when dim ``k`` keeps ``widths[k]`` lanes."""
+        ...
+
+    def marginal(self, widths: NDArray[np.int64], dim: int) -> float:
+        """Return what one lane less of ``dim`` saves."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +76,14 @@ class Costs:
     bytes: CostPolynomial
 
 
-class _Lengths:
-    """Writes axis lengths as polynomials whose variables are dims."""
+class Lengths:
+    """Writes axis lengths as polynomials whose variables are dims, called by their numbers."""
 
     def __init__(self, space: Space, index: Mapping[Dim, int], nominal: Mapping[str, int]) -> None:
         self._space, self._index, self._nominal = space, index, nominal
 
     def of(self, expr: Expr) -> Size:
+        """Return the length of an axis."""
         return sum((product(map(self._factor, t)) for t in self._space.normal(expr)), 0)
 
     def _factor(self, factor: Factor) -> Size:
@@ -93,7 +107,7 @@ def costs(state: Propagation, dims: Sequence[Dim], nominal: Mapping[str, int]) -
         dims: the variables; every other dim counts with its full width.
         nominal: numbers for the symbols of dynamic axes, 1 where none is given.
     """
-    lengths = _Lengths(state.space, {d: k for k, d in enumerate(dims)}, nominal)
+    lengths = Lengths(state.space, {d: k for k, d in enumerate(dims)}, nominal)
     work = (
         product(map(lengths.of, factors))
         for coupling in state.couplings

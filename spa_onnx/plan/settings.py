@@ -30,6 +30,7 @@ def settings_of(config: PruneConfig, rigid: frozenset[str]) -> dict[str, Any]:
         "compensation": None if config.compensation is None else name(config.compensation),
         "recipe": config.recipe,
         "align": config.align,
+        "threads": config.threads,
         "exclude": list(config.exclude),
         "granularity": list(config.granularity),
         "input_shapes": {k: list(v) for k, v in config.input_shapes.items()},

@@ -15,6 +15,7 @@ from spa_onnx.plan.plan import Plan
 from spa_onnx.prove.proof_values import Proof
 from spa_onnx.report.report import (
     DimReport,
+    LatencyReport,
     PruneReport,
     Refusal,
     RepairReport,
@@ -41,6 +42,7 @@ def make_report(
     seconds: Mapping[str, float],
     repair: RepairReport | None = None,
     notes: tuple[str, ...] = (),
+    latency: LatencyReport | None = None,
 ) -> PruneReport:
     """Return the report of a finished run."""
     before = np.array([d.dim.size for d in analysis.dims], np.int64)
@@ -60,8 +62,12 @@ def make_report(
         seconds=dict(seconds),
         settings={k: v for k, v in plan.settings.items() if k != "versions"},
         versions=library_versions(),
-        notes=notes + distance_notes(repair) + _notes(analysis, rewritten, plan, proof),
+        notes=notes
+        + distance_notes(repair)
+        + _notes(analysis, rewritten, plan, proof)
+        + latency_notes(latency),
         repair=repair,
+        latency=latency,
     )
 
 
@@ -97,7 +103,7 @@ def refusals(analysis: Analysis) -> tuple[Refusal, ...]:
 
 
 def distance_notes(repair: RepairReport | None) -> tuple[str, ...]:
-    """Return what a user should know of a distance: is it larger than plain L2's, or than any use."""
+    """Return what a user should know: that plain L2's distance is less, or that it is large."""
     if repair is None:
         return ()
     notes = []
@@ -111,6 +117,22 @@ def distance_notes(repair: RepairReport | None) -> tuple[str, ...]:
             "the outputs say no more of the original's than constants would: cut less, or "
             "calibrate with inputs of the model's own kind (--calib)"
         )
+    return tuple(notes)
+
+
+LATE, UNSTEADY = 1.01, 0.5
+"""Share of a latency budget above which a result misses it; spread at which a machine is busy."""
+
+
+def latency_notes(latency: LatencyReport | None) -> tuple[str, ...]:
+    """Return what a user should know of a latency: that it was missed, or is uncertain."""
+    if latency is None:
+        return ()
+    notes = []
+    if latency.measured > LATE * latency.target:
+        notes.append("measured again at the end, the result is slower than --max-latency")
+    if latency.spread > UNSTEADY:
+        notes.append("the machine was busy: latencies are uncertain, measure again on an idle one")
     return tuple(notes)
 
 

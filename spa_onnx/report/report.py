@@ -96,6 +96,35 @@ class RepairReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyReport:
+    """How fast the result is on the machine that made it; times in seconds.
+
+    Attributes:
+        target: what was asked for.
+        dense: of the original, median of its runs.
+        estimated: of the result, from profiles of single nodes.
+        measured: of the result: the original's times the median ratio of runs in turns.
+        ratio: the same as a share of the original's.
+        spread: distance of the quartiles of the result's runs, as a share of their median.
+        runs: of each of the two behind ``measured``.
+        rounds: models that were measured on the way.
+        threads: that a node could use.
+        shapes: of the inputs.
+    """
+
+    target: float
+    dense: float
+    estimated: float
+    measured: float
+    ratio: float
+    spread: float
+    runs: int
+    rounds: int
+    threads: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class PruneReport:
     """Everything that is known about a run.
 
@@ -112,6 +141,7 @@ class PruneReport:
         versions: of spa-onnx and what it builds on.
         notes: what a user should know about this result.
         repair: what compensation did; None where there was none.
+        latency: how a budget in latency was met; None for other budgets.
     """
 
     model: str
@@ -126,6 +156,7 @@ class PruneReport:
     versions: Mapping[str, str]
     notes: tuple[str, ...]
     repair: RepairReport | None = None
+    latency: LatencyReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values; non-finite numbers as text, which JSON lacks."""

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from spa_onnx.report.causes import CauseGroup, group_causes
 from spa_onnx.report.proof import proof_line
-from spa_onnx.report.report import DimReport, PruneReport, Refusal, RepairReport
-from spa_onnx.report.words import count, share, short, size, some, weight_axes
+from spa_onnx.report.report import DimReport, LatencyReport, PruneReport, Refusal, RepairReport
+from spa_onnx.report.words import count, milliseconds, share, short, size, some, weight_axes
 
 WORTH_SAYING = 0.01
 """Share of the parameters from which on a second reason for fixed axes is told."""
@@ -58,6 +58,8 @@ def _facts(report: PruneReport, files: FileSizes) -> Iterator[tuple[str, str]]:
     yield "cut", _cut(report.dims)
     if report.proof is not None:
         yield "proof", proof_line(report.proof)
+    if report.latency is not None:
+        yield "latency", latency_line(report.latency)
     if report.repair is not None:
         yield "repair", _repair(report.repair)
         if report.repair.left:
@@ -91,6 +93,18 @@ def _left(repair: RepairReport) -> str:
     total = sum(part.count for part in repair.left)
     parts = (f"{part.count} {part.operator} ({part.reason})" for part in repair.left)
     return f"{count(total, 'layer')} without repair: {', '.join(parts)}"
+
+
+def latency_line(latency: LatencyReport) -> str:
+    """Return target and measured times in a sentence."""
+    inputs = ", ".join(f"{name} {list(shape)}" for name, shape in latency.shapes.items())
+    return (
+        f"{milliseconds(latency.dense)} -> {milliseconds(latency.measured)} "
+        f"({latency.ratio:.1%}), {milliseconds(latency.target)} asked for, "
+        f"{milliseconds(latency.estimated)} estimated; medians of {count(latency.runs, 'run')} in "
+        f"turns on {count(latency.threads, 'thread')}, half of them within {latency.spread:.1%}; "
+        f"inputs {inputs}"
+    )
 
 
 def _cut(dims: Sequence[DimReport]) -> str:

@@ -38,3 +38,8 @@ def some(names: Sequence[str], shown: int) -> str:
     """Return the first names, and how many more there are."""
     text = ", ".join(names[:shown])
     return f"{text} and {len(names) - shown} more" if len(names) > shown else text
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time with three or four digits."""
+    return f"{1e3 * seconds:.4g} ms"

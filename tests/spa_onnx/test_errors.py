@@ -162,6 +162,7 @@ ELSEWHERE = {
     "CalibrationError", "CalibrationInputError",  # calibrate/test_check.py
     "CalibrationFileError",  # calibrate/test_array_files.py
     "PreprocessError",  # calibrate/test_preprocess.py
+    "LatencyBudgetError",  # latency/test_search.py
     "RecipeError",  # test_recipe.py
     "EvaluationError", "ClusterError",  # bench/criteria/test_criteria.py
 }  # fmt: skip

@@ -5,6 +5,7 @@ import pytest
 import spa_onnx
 from spa_onnx.config import PruneConfig
 from spa_onnx.errors import RecipeError, UnknownPassError, UsageError
+from spa_onnx.latency.vector import vector_lanes
 from spa_onnx.passes.magnitude import L1
 from spa_onnx.passes.obspa import GroupObs
 from spa_onnx.passes.ridge import Ridge
@@ -35,6 +36,15 @@ def test_a_configuration_takes_passes_that_are_given_before_those_of_the_recipe(
     assert "obspa" in config.recipe
 
 
+def test_a_recipe_may_align_widths() -> None:
+    text = '[importance]\npass = "l1"\n'
+    assert PruneConfig.of_recipe(parse_recipe(text, "mine")).align == 1
+    assert PruneConfig.of_recipe(parse_recipe("align = 4\n" + text, "mine")).align == 4
+    assert PruneConfig.of_recipe(parse_recipe("align = 4\n" + text, "mine"), align=2).align == 2
+    assert PruneConfig.of_recipe("latency").align == vector_lanes()
+    assert PruneConfig.of_recipe("latency", align=1).align == 1
+
+
 def test_a_plan_and_a_report_keep_the_recipe() -> None:
     g = GraphBuilder()
     model = g.model(g.conv(g.relu(g.conv(g.input("x", (1, 3, 6, 6)), 6)), 4))
@@ -51,6 +61,9 @@ def test_a_plan_and_a_report_keep_the_recipe() -> None:
         ("[importance]\ndamping = 1\n", r"\[importance\] needs a line"),
         ("importance = 3\n", r"\[importance\] needs a line"),
         ("[importance]\npass = 3\n", r"\[importance\] needs a line"),
+        ("align = 0\n", "has align = 0; that is a positive number"),
+        ("align = true\n", "has align = True; that is a positive number"),
+        ('align = "wide"\n', "has align = 'wide'; that is a positive number"),
         ('[quantise]\npass = "x"\n', "has 'quantise'; a recipe has importance"),
     ],
 )

@@ -1,8 +1,9 @@
-"""Score against operations, one picture for every model and one line for every recipe."""
+"""Score against operations or latency: a picture for every model, a line for every recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -15,7 +16,36 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Abscissa:
+    """What scores are drawn against.
+
+    Attributes:
+        title: of the axis.
+        read: its value of a result, in percent.
+    """
+
+    title: str
+    read: Callable[[Outcome], float | None]
+
+
+def _operations(outcome: Outcome) -> float | None:
+    return None if outcome.operations is None else 100 * outcome.operations
+
+
+def _latency(outcome: Outcome) -> float | None:
+    if outcome.latency_ms is None or not outcome.dense_ms:
+        return None
+    return 100 * outcome.latency_ms / outcome.dense_ms
+
+
+ABSCISSAS = {
+    "operations": Abscissa("operations kept, %", _operations),
+    "latency": Abscissa("latency, % of the original's", _latency),
+}
+
+
+def draw(outcomes: Sequence[Outcome], folder: Path, against: str = "operations") -> list[Path]:
     """Write ``MODEL.png`` for every model with scores or distances, and return the paths.
 
     Raises:
@@ -36,11 +66,17 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.subplots()
         for recipe in dict.fromkeys(g.recipe for g in points):
-            _line(axes, [g for g in points if g.recipe == recipe], recipe, scored)
+            _line(
+                axes,
+                [g for g in points if g.recipe == recipe],
+                recipe,
+                scored,
+                ABSCISSAS[against].read,
+            )
         dense = [o.dense for g in points for o in g.done if o.dense is not None]
         if dense:
             axes.axhline(dense[0], color="0.6", linewidth=1, linestyle=":", label="original")
-        axes.set_xlabel("operations kept, %")
+        axes.set_xlabel(ABSCISSAS[against].title)
         axes.set_ylabel("score" if scored else "distance to the original")
         axes.set_title(model, fontsize=10)
         axes.legend(fontsize=8)
@@ -50,14 +86,21 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     return written
 
 
-def _line(axes: Axes, points: Sequence[Group], recipe: str, scored: bool) -> None:
+def _line(
+    axes: Axes,
+    points: Sequence[Group],
+    recipe: str,
+    scored: bool,
+    abscissa: Callable[[Outcome], float | None],
+) -> None:
     """Draw means over seeds with their standard deviation."""
     rows = []
     for g in points:
         values = g.values(lambda o: o.score if scored else o.distance)
-        if values:
+        places = g.values(abscissa)
+        if values and places:
             spread = stdev(values) if len(values) > 1 else 0.0
-            kept = 100 * mean(g.values(lambda o: o.operations))
+            kept = mean(places)
             rows.append((kept, mean(values), spread))
     if rows:
         x, y, spread_of = zip(*sorted(rows), strict=True)

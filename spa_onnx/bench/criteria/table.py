@@ -14,8 +14,9 @@ from spa_onnx.bench.markdown import table
 
 EXPLANATION = (
     "Mean over seeds, ± the standard deviation. Distance: squared change of the outputs on the "
-    "calibration inputs, in shares of their variance. Seconds: the pruning, on a machine that may "
-    "have had other work."
+    "calibration inputs, in shares of their variance. Milliseconds: a run of "
+    "one item on one thread, medians of runs of both models in turns. Seconds: the pruning. The "
+    "machine may have had other work."
 )
 
 
@@ -50,7 +51,7 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
 def markdown(outcomes: Sequence[Outcome], command: str, versions: str) -> str:
     """Return a page with one row for every model, recipe and budget."""
     titles = ["model", "budget", "recipe", "score", "lost", "distance", "operations", "parameters",
-              "seconds", "seeds"]  # fmt: skip
+              "dense ms", "ms", "seconds", "seeds"]  # fmt: skip
     rows = [
         [
             g.model,
@@ -61,6 +62,8 @@ def markdown(outcomes: Sequence[Outcome], command: str, versions: str) -> str:
             _spread(g.values(lambda o: o.distance), "{:.4f}"),
             _middle(g.values(lambda o: o.operations), "{:.1%}"),
             _middle(g.values(lambda o: o.parameters), "{:.1%}"),
+            _middle(g.values(lambda o: o.dense_ms), "{:.3g}"),
+            _middle(g.values(lambda o: o.latency_ms), "{:.3g}"),
             _middle(g.values(lambda o: o.seconds), "{:.1f}"),
             f"{len(g.done)} of {len(g.outcomes)}",
         ]

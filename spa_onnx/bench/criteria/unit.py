@@ -15,19 +15,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, Ratio
+from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, MaxLatency, Ratio
 from spa_onnx.bench.criteria.evaluate import find_evaluation
+from spa_onnx.calibrate.sources import read_calibration
 from spa_onnx.config import PruneConfig
-from spa_onnx.errors import SpaError
-from spa_onnx.pipeline import prune
+from spa_onnx.errors import CalibrationError, SpaError
+from spa_onnx.latency.decide import local_machine
+from spa_onnx.latency.machine import open_timed
+from spa_onnx.latency.measure import Comparison
+from spa_onnx.load.model import load
+from spa_onnx.pipeline import analyze, prune
 from spa_onnx.recipe import parse_recipe
 
-BudgetName = Literal["ratio", "keep-flops", "keep-params", "keep-size"]
+BudgetName = Literal["ratio", "keep-flops", "keep-params", "keep-size", "max-latency"]
 BUDGETS: dict[str, Callable[[float], Budget]] = {
     "ratio": Ratio,
     "keep-flops": KeepFlops,
     "keep-params": KeepParams,
     "keep-size": KeepSize,
+    "max-latency": lambda share: MaxLatency(share=share),
 }
 
 
@@ -88,6 +94,9 @@ class Outcome:
         operations: share that stayed.
         parameters: share that stayed.
         seconds: wall-clock time of the pruning, without the evaluation.
+        dense_ms: milliseconds of a run of the original, median; of results that were made before
+            it was measured, and where no inputs can be made up, None.
+        latency_ms: of the result: the original's times the median ratio of runs in turns.
     """
 
     key: str
@@ -103,6 +112,8 @@ class Outcome:
     operations: float | None
     parameters: float | None
     seconds: float | None
+    dense_ms: float | None = None
+    latency_ms: float | None = None
 
 
 def run_unit(unit: Unit) -> Outcome:
@@ -116,6 +127,7 @@ def run_unit(unit: Unit) -> Outcome:
             seconds = time.perf_counter() - start
             dense = evaluate(unit.model) if evaluate else None
             score = evaluate(str(output)) if evaluate else None
+            timed = _timed(unit, output)
     except SpaError as failure:
         return _outcome(unit, failure=str(failure))
     before, after = report.before, report.after
@@ -127,7 +139,23 @@ def run_unit(unit: Unit) -> Outcome:
         operations=after.operations / max(1, before.operations),
         parameters=after.parameters / max(1, before.parameters),
         seconds=seconds,
+        dense_ms=1e3 * timed.before if timed else None,
+        latency_ms=1e3 * timed.before * timed.ratio if timed else None,
     )
+
+
+def _timed(unit: Unit, output: Path) -> Comparison | None:
+    """Time a result against its original, on one item of the calibration inputs."""
+    config = _config(unit)
+    loaded, analysis = load(unit.model), analyze(unit.model)
+    try:
+        given = config.calibration
+        inputs = read_calibration(given, analysis.propagation) if given else None
+        batches = inputs.batches if inputs else None
+        machine = local_machine(loaded, analysis, {}, config, batches)
+    except CalibrationError:
+        return None
+    return machine.against(open_timed(output, machine.threads))
 
 
 def _config(unit: Unit) -> PruneConfig:
@@ -153,10 +181,13 @@ def _outcome(
     operations: float | None = None,
     parameters: float | None = None,
     seconds: float | None = None,
+    dense_ms: float | None = None,
+    latency_ms: float | None = None,
 ) -> Outcome:
     return Outcome(
         unit.key, Path(unit.model).name, unit.recipe, unit.budget, unit.amount, unit.seed,
         failure, dense, score, distance, operations, parameters, seconds,
+        dense_ms, latency_ms,
     )  # fmt: skip
 
 

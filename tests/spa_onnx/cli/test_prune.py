@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from spa_onnx.latency import machine
+from spa_onnx.latency.measure import Stopwatch
 from tests.spa_onnx.cli.commands import leftovers, read_model, run, write_outside
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits" / "digits.onnx"
@@ -48,6 +51,46 @@ def test_a_kept_share_is_met(model: Path, output: Path, option: str, key: str) -
     report = report_of(model, output, f"--keep-{option}", "0.5", "--importance", "l2")
     assert 0.25 < report["after"][key] / report["before"][key] <= 0.5
     assert report["settings"]["allocation"] == "global"
+
+
+@pytest.mark.parametrize("text", ["250us", "0.00025s", "0.25ms", "0.25 ms"])
+def test_a_latency_is_read_with_its_unit(
+    model: Path, output: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "WATCH", Stopwatch(error=0.05, least=10, seconds=0.2))
+    report = report_of(model, output, "--max-latency", text, "--threads", "2")
+    assert report["settings"]["budget"] == "MaxLatency(seconds=0.00025, share=None)"
+    assert report["latency"]["target"] == pytest.approx(0.00025)
+    assert report["latency"]["threads"] == report["settings"]["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("4", "is no latency such as 4ms"),
+        ("fast", "is no latency such as 4ms"),
+        ("4 hours", "is no latency such as 4ms"),
+        ("nanms", "is no latency such as 4ms"),
+        ("-4ms", "is not a positive time"),
+        ("0ms", "is not a positive time"),
+        ("infs", "is not a positive time"),
+        ("0%", r"is not in \(0, 1\]"),
+        ("150%", r"is not in \(0, 1\]"),
+    ],
+)
+def test_a_latency_that_is_none_is_a_usage_error(
+    model: Path, output: Path, text: str, problem: str
+) -> None:
+    result = run("prune", model, "-o", output, "--max-latency", text)
+    assert result.exit_code == 2
+    assert re.search(problem, " ".join(result.output.split()))
+    assert not output.exists()
+
+
+def test_a_latency_beside_another_budget_is_a_usage_error(model: Path, output: Path) -> None:
+    result = run("prune", model, "-o", output, "--max-latency", "4ms", "--ratio", "0.5")
+    assert result.exit_code == 2
+    assert "one budget only" in result.output
 
 
 def test_passes_are_chosen_by_name(model: Path, output: Path) -> None:

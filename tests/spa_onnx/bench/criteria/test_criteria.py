@@ -7,17 +7,17 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spa_onnx.bench.criteria.evaluate import find_evaluation
-from spa_onnx.bench.criteria.plot import draw
+from spa_onnx.bench.criteria.plot import ABSCISSAS, draw
 from spa_onnx.bench.criteria.run import DIED, cluster, processes, run_units
 from spa_onnx.bench.criteria.table import as_csv, as_json, groups, markdown
-from spa_onnx.bench.criteria.unit import Outcome, Unit, run_unit
+from spa_onnx.bench.criteria.unit import Outcome, Unit, failed, run_unit
 from spa_onnx.bench.lines import Lines
 from spa_onnx.errors import BenchFileError, ClusterError, EvaluationError
 from tests.builders import GraphBuilder
@@ -48,6 +48,24 @@ def test_a_unit_is_pruned_and_scored(unit: Unit) -> None:
     assert outcome.dense is not None
     assert outcome.score is not None
     assert outcome.dense < outcome.score < 0
+
+
+def test_a_unit_is_timed_and_latency_may_be_its_budget(unit: Unit) -> None:
+    outcome = run_unit(replace(unit, budget="max-latency", amount=1.0))
+    assert outcome.failure == ""
+    assert outcome.operations == 1.0
+    assert outcome.dense_ms is not None
+    assert outcome.latency_ms is not None
+    assert min(outcome.dense_ms, outcome.latency_ms) > 0
+
+
+def test_outcomes_from_before_latencies_were_measured_are_read(unit: Unit, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    old = {k: v for k, v in asdict(failed(unit, "no")).items() if not k.endswith("_ms")}
+    path.write_text(json.dumps(old) + "\n")
+    (found,) = Lines(path, Outcome).found
+    assert found == failed(unit, "no")
+    assert found.latency_ms is None
 
 
 def test_what_a_budget_does_not_allow_is_an_outcome(unit: Unit) -> None:
@@ -249,6 +267,21 @@ def test_a_picture_for_every_model(tmp_path: Path) -> None:
     assert [p.name for p in written] == ["m.png", "n.png"]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in written)
     assert len(groups(other)) == 4
+
+
+def test_pictures_against_latency_leave_out_what_was_not_timed(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    timed = [replace(o, dense_ms=4.0, latency_ms=3.0) for o in outcomes()]
+    abscissa = ABSCISSAS["latency"]
+    assert [abscissa.read(o) for o in timed] == [75.0] * 12
+    assert abscissa.read(outcomes()[0]) is None
+    (written,) = draw([*timed, *outcomes()], tmp_path / "plots", "latency")
+    assert written.read_bytes().startswith(b"\x89PNG")
+
+
+def test_latencies_stand_in_the_table() -> None:
+    timed = [replace(o, dense_ms=4.0, latency_ms=3.0) for o in outcomes()]
+    assert "| 4 | 3 | 3.0 | 3 of 3 |" in markdown(timed, "command", "versions")
 
 
 # -- command line --------------------------------------------------------------------------------

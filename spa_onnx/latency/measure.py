@@ -1,0 +1,111 @@
+"""Time two models against each other: runs interleaved, medians, until the ratio is certain enough.
+
+The load of a machine, its clock and its temperature change within seconds. Two models whose runs
+take turns meet the same of it, so the ratio of their latencies is certain long before either
+latency is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Run = Callable[[], object]
+"""Runs a model once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Wall-clock seconds of runs in turns: the original, the other one, the original...
+
+    Attributes:
+        dense: of the original, ``(runs,)``.
+        pruned: of the other one, ``(runs,)``.
+    """
+
+    dense: FloatArray
+    pruned: FloatArray
+
+    @property
+    def before(self) -> float:
+        """Return the median of the original's runs."""
+        return float(np.median(self.dense))
+
+    @property
+    def ratio(self) -> float:
+        """Return the median of the pairs' ratios."""
+        return float(np.median(self.pruned / self.dense))
+
+    @property
+    def spread(self) -> float:
+        """Return how far the middle half of the pruned model's runs lie apart, over the median."""
+        low, middle, high = np.quantile(self.pruned, (0.25, 0.5, 0.75))
+        return float((high - low) / middle)
+
+    @property
+    def error(self) -> float:
+        """Return the standard error of the ratio, as a share of it.
+
+        That of a median of ``n`` normal numbers is ``sqrt(pi / 2 n)`` of their deviation, which is
+        the distance of the quartiles over 1.349.
+        """
+        low, middle, high = np.quantile(self.pruned / self.dense, (0.25, 0.5, 0.75))
+        deviation = (high - low) / 1.349 / middle
+        return float(deviation * sqrt(np.pi / 2 / len(self.pruned)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Decides how often models run.
+
+    Attributes:
+        error: standard error of the ratio at which it is certain enough.
+        least: pairs of runs at least, unless they take too long.
+        most: pairs of runs at most.
+        seconds: after which a measurement ends.
+        warm_up: pairs before the first one that counts.
+        clock: the time in seconds.
+    """
+
+    error: float = 0.002
+    least: int = 40
+    most: int = 2000
+    seconds: float = 8.0
+    warm_up: int = 5
+    clock: Callable[[], float] = field(default=time.perf_counter)
+
+    def compare(self, dense: Run, pruned: Run) -> Comparison:
+        """Run two models in turns."""
+        pairs: list[tuple[float, float]] = []
+        for _ in range(self.warm_up):
+            dense()
+            pruned()
+        start = self.clock()
+        while True:
+            pairs.append((self.time(dense), self.time(pruned)))
+            found = Comparison(*np.array(pairs).T)
+            many = len(pairs) >= self.least and len(pairs) % self.least == 0
+            if many and found.error <= self.error:
+                return found
+            late = self.clock() - start > self.seconds
+            if len(pairs) >= self.most or (late and len(pairs) >= FEWEST):
+                return found
+
+    def time(self, run: Run) -> float:
+        """Return how long one run takes."""
+        start = self.clock()
+        run()
+        return max(self.clock() - start, RESOLUTION)
+
+
+FEWEST = 7
+"""Pairs of runs of a model that takes seconds."""
+
+RESOLUTION = 1e-9
+"""Seconds that any run takes; clocks may stand still."""
