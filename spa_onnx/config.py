@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spa_onnx.allocate.budget import Budget, Ratio
-from spa_onnx.errors import UsageError
+from spa_onnx.errors import RecipeError, UsageError
 from spa_onnx.granularity import chosen_kinds
 from spa_onnx.latency.vector import vector_lanes
 from spa_onnx.recipe import VECTOR, Recipe, find_recipe
@@ -86,6 +86,9 @@ class PruneConfig:
         given = {key: value for key, value in options.items() if value is not None}
         decided = {"allocation"} if isinstance(given.get("budget", Ratio(0.5)), Ratio) else set()
         left_out = decided | set(given)
+        if chosen.wants_inputs and "calibration" not in given:
+            problem = "needs calibration inputs (--calib); data-free makes some up"
+            raise RecipeError(chosen.name, problem)
         made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in left_out}
         if chosen.align is not None and "align" not in given:
             made["align"] = vector_lanes() if chosen.align == VECTOR else chosen.align

@@ -1,6 +1,7 @@
 """Recipes: which passes a run uses, with their options; a small TOML file each.
 
     align = 4               # kept widths are multiples of this; "vector": of this machine's vectors
+    inputs = "given"        # refuse runs without calibration inputs
     [importance]            # also [allocation] and [compensation]
     pass = "obspa"          # name of an installed pass
     damping = 0.02          # any field of it
@@ -23,8 +24,9 @@ from spa_onnx.registry import Kind, make_pass
 PARTS: tuple[Kind, ...] = ("importance", "allocation", "compensation")
 """Kinds of passes that a recipe names."""
 
-ALIGN = "align"
+ALIGN, INPUTS = "align", "inputs"
 VECTOR: Literal["vector"] = "vector"
+GIVEN = "given"
 
 LARGEST = 1 << 16
 """Bytes that a recipe may have."""
@@ -47,12 +49,14 @@ class Recipe:
         text: the TOML text, which reports keep.
         passes: by kind; a kind that is missing has its default.
         align: of kept widths, a number or ``"vector"``; None has its default.
+        wants_inputs: whether it is only for runs with calibration inputs.
     """
 
     name: str
     text: str
     passes: Mapping[Kind, PassChoice]
     align: int | Literal["vector"] | None = None
+    wants_inputs: bool = False
 
     def make(self, kind: Kind) -> Any:
         """Return the pass of a kind; None where the recipe names none.
@@ -114,13 +118,17 @@ def parse_recipe(text: str, name: str) -> Recipe:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as failure:
         raise RecipeError(name, f"is no TOML ({failure})") from failure
-    unknown = [key for key in content if key not in (*PARTS, ALIGN)]
+    known = (*PARTS, ALIGN, INPUTS)
+    unknown = [key for key in content if key not in known]
     if unknown:
-        raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join((*PARTS, ALIGN))}")
+        raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join(known)}")
+    inputs = content.get(INPUTS)
+    if inputs not in (None, GIVEN):
+        raise RecipeError(name, f'has inputs = {inputs!r}; that is "{GIVEN}", or left out')
     passes: dict[Kind, PassChoice] = {
         k: _choice(content[k], k, name) for k in PARTS if k in content
     }
-    return Recipe(name, text, passes, _align(content.get(ALIGN), name))
+    return Recipe(name, text, passes, _align(content.get(ALIGN), name), inputs == GIVEN)
 
 
 def _align(value: Any, name: str) -> int | Literal["vector"] | None:

@@ -29,9 +29,16 @@ def layers_of(graph: Graph) -> Iterator[Layer]:
     """
     finder = _Finder(graph)
     for node in graph.nodes:
-        layer = None if node.scope else finder.layer(node)
+        try:
+            layer = None if node.scope else finder.layer(node)
+        except DAMAGED:
+            continue  # the analysis says what is wrong with the node
         if layer is not None and _has_plain_bias(layer, graph):
             yield layer
+
+
+DAMAGED = (IndexError, ValueError, TypeError, ArithmeticError)
+"""What attributes of another type than the operator's raise."""
 
 
 OPERATORS = frozenset(

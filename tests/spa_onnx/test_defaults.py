@@ -5,6 +5,8 @@ import onnx
 import pytest
 
 import spa_onnx
+from spa_onnx.defaults import with_passes
+from spa_onnx.errors import RecipeError
 from spa_onnx.report.make import distance_notes
 from spa_onnx.report.report import RepairReport
 from tests.builders import GraphBuilder
@@ -95,3 +97,21 @@ def test_a_result_that_is_worse_than_plain_l2_is_told_of(
     notes = distance_notes(RepairReport(3, 64, "made up", 4.0, after, plain=plain))
     assert len(notes) == len(said)
     assert all(text in note for text, note in zip(said, notes, strict=True))
+
+
+def test_the_calibrated_recipe_wants_inputs() -> None:
+    with pytest.raises(RecipeError, match="needs calibration inputs"):
+        spa_onnx.PruneConfig.of_recipe("calibrated")
+
+
+def test_a_budget_in_latency_takes_the_recipe_for_it_with_its_alignment() -> None:
+    config = with_passes(spa_onnx.PruneConfig(spa_onnx.MaxLatency(share=0.5)))
+    assert 'align = "vector"' in config.recipe
+    assert config.align > 1
+    given = with_passes(spa_onnx.PruneConfig(spa_onnx.MaxLatency(share=0.5), align=2))
+    assert given.align == 2
+
+
+def test_arrays_survive_the_choice_of_a_recipe() -> None:
+    inputs = np.ones((4, 3, 8, 8), np.float32)
+    assert with_passes(spa_onnx.PruneConfig(calibration=inputs)).calibration is inputs

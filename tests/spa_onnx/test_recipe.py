@@ -29,7 +29,7 @@ def test_options_are_fields_of_the_pass() -> None:
 
 
 def test_a_configuration_takes_passes_that_are_given_before_those_of_the_recipe() -> None:
-    config = PruneConfig.of_recipe("calibrated", importance=L1(), seed=3, allocation=None)
+    config = PruneConfig.of_recipe("data-free", importance=L1(), seed=3, allocation=None)
     assert config.importance == L1()
     assert config.compensation == Ridge()
     assert config.seed == 3
