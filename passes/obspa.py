@@ -152,7 +152,7 @@ class _Block:
         rows = self.inverse[out]
         solved = np.linalg.solve(rows[:, out], rows[:, left])
         self.weight = self.weight[:, left] - self.weight[:, out] @ solved
-        self.inverse = self.inverse[left][:, left]
+        self.inverse = self.inverse.take(left, 0).take(left, 1)  # faster than indexing
         self.inverse -= rows[:, left].T @ solved
         self.units = self.units[left]
         self.classes = unit_classes(self.units)

@@ -86,8 +86,11 @@ class PruneConfig:
         given = {key: value for key, value in options.items() if value is not None}
         decided = {"allocation"} if isinstance(given.get("budget", Ratio(0.5)), Ratio) else set()
         left_out = decided | set(given)
-        if chosen.wants_inputs and "calibration" not in given:
+        if chosen.inputs == "given" and "calibration" not in given:
             problem = "needs calibration inputs (--calib); data-free makes some up"
+            raise RecipeError(chosen.name, problem)
+        if chosen.inputs == "made up" and "calibration" in given:
+            problem = "makes up its inputs; for those of --calib there is calibrated"
             raise RecipeError(chosen.name, problem)
         made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in left_out}
         if chosen.align is not None and "align" not in given:

@@ -1,7 +1,7 @@
 """Recipes: which passes a run uses, with their options; a small TOML file each.
 
     align = 4               # kept widths are multiples of this; "vector": of this machine's vectors
-    inputs = "given"        # refuse runs without calibration inputs
+    inputs = "given"        # for calibration inputs alone; "made up": for none
     [importance]            # also [allocation] and [compensation]
     pass = "obspa"          # name of an installed pass
     damping = 0.02          # any field of it
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from spa_onnx.errors import RecipeError
 from spa_onnx.registry import Kind, make_pass
@@ -26,7 +26,7 @@ PARTS: tuple[Kind, ...] = ("importance", "allocation", "compensation")
 
 ALIGN, INPUTS = "align", "inputs"
 VECTOR: Literal["vector"] = "vector"
-GIVEN = "given"
+Inputs = Literal["given", "made up"]
 
 LARGEST = 1 << 16
 """Bytes that a recipe may have."""
@@ -49,14 +49,14 @@ class Recipe:
         text: the TOML text, which reports keep.
         passes: by kind; a kind that is missing has its default.
         align: of kept widths, a number or ``"vector"``; None has its default.
-        wants_inputs: whether it is only for runs with calibration inputs.
+        inputs: ``"given"``: only for runs with calibration inputs; ``"made up"``: without.
     """
 
     name: str
     text: str
     passes: Mapping[Kind, PassChoice]
     align: int | Literal["vector"] | None = None
-    wants_inputs: bool = False
+    inputs: Inputs | None = None
 
     def make(self, kind: Kind) -> Any:
         """Return the pass of a kind; None where the recipe names none.
@@ -123,12 +123,13 @@ def parse_recipe(text: str, name: str) -> Recipe:
     if unknown:
         raise RecipeError(name, f"has {unknown[0]!r}; a recipe has {', '.join(known)}")
     inputs = content.get(INPUTS)
-    if inputs not in (None, GIVEN):
-        raise RecipeError(name, f'has inputs = {inputs!r}; that is "{GIVEN}", or left out')
+    if inputs not in (None, *get_args(Inputs)):
+        words = " or ".join(f'"{word}"' for word in get_args(Inputs))
+        raise RecipeError(name, f"has inputs = {inputs!r}; that is {words}")
     passes: dict[Kind, PassChoice] = {
         k: _choice(content[k], k, name) for k in PARTS if k in content
     }
-    return Recipe(name, text, passes, _align(content.get(ALIGN), name), inputs == GIVEN)
+    return Recipe(name, text, passes, _align(content.get(ALIGN), name), inputs)
 
 
 def _align(value: Any, name: str) -> int | Literal["vector"] | None:

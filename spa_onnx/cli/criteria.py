@@ -43,7 +43,12 @@ WRITERS = {".md": "markdown", ".csv": "as_csv", ".json": "as_json"}
     help="ratio, keep-flops, keep-params, keep-size or max-latency. Repeatable.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="0 to N-1.")
-@click.option("--calib", type=FILE, metavar="PATH", help="Calibration inputs.")
+@click.option(
+    "--calib",
+    type=FILE,
+    metavar="PATH",
+    help="Calibration inputs; {seed} in the path stands for the seed.",
+)
 @click.option(
     "--evaluate",
     default="",
@@ -96,7 +101,7 @@ def criteria(
             raise UsageError(f"{path}: tables are {', '.join(WRITERS)}")
     texts = {"--results": results} | {f"--output {path}": path for path in outputs}
     check_texts(texts, {f"model {path}": path for path in models})
-    units = _units(models, recipes, budgets, seeds, calib, evaluate)
+    units = units_of(models, recipes, budgets, seeds, calib, evaluate)
 
     def tell(outcome: Outcome, done: int, total: int) -> None:
         if not quiet:
@@ -119,7 +124,7 @@ def _executor(jobs: int, scheduler: str | None) -> AbstractContextManager[Execut
     return processes(jobs) if scheduler is None else cluster(scheduler)
 
 
-def _units(
+def units_of(
     models: Sequence[Path],
     recipes: Sequence[str],
     budgets: Sequence[str],
@@ -131,6 +136,7 @@ def _units(
     from spa_onnx.bench.criteria.evaluate import find_evaluation
     from spa_onnx.bench.criteria.unit import Unit
     from spa_onnx.bench.identity import content_of, this_compiler
+    from spa_onnx.recipe import parse_recipe
 
     if evaluate:
         find_evaluation(evaluate)
@@ -140,16 +146,24 @@ def _units(
     version = this_compiler().version
     texts = [_recipe(name) for name in recipes]
     shares = [_budget(text) for text in budgets]
-    given = "" if calib is None else str(calib.resolve())
-    digest = "" if calib is None else _digest(calib)
+    files = {seed: _calibration(calib, seed) for seed in range(seeds)}
+    free = {text for name, text in texts if parse_recipe(text, name).inputs == "made up"}
     return [
-        Unit(str(model.resolve()), content_of(model).digest, name, text, kind, amount, seed, given,
-             digest, evaluate, version)
+        Unit(str(model.resolve()), content_of(model).digest, name, text, kind, amount, seed,
+             *(("", "") if text in free else files[seed]), evaluate, version)
         for model in models
         for kind, amount in shares
         for name, text in texts
         for seed in range(seeds)
     ]  # fmt: skip
+
+
+def _calibration(path: Path | None, seed: int) -> tuple[str, str]:
+    """Return the path of the calibration inputs for a seed, and what they hold."""
+    if path is None:
+        return "", ""
+    place = Path(str(path).replace("{seed}", str(seed)))
+    return str(place.resolve()), _digest(place)
 
 
 def _recipe(name: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ Feed = NDArray[Any] | list[NDArray[Any]]
 """What one input gets: a tensor, or the tensors of a sequence."""
 Feeds = Mapping[str, Feed]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+THREADS = "OMP_NUM_THREADS"
+"""Environment variable that limits threads, as it does those of numpy's linear algebra."""
 FATAL = 4
 """ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
 
@@ -87,6 +90,7 @@ def create_session(
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = FATAL
+    options.intra_op_num_threads = threads_wanted()
     options.add_session_config_entry("session.disable_prepacking", "1")
     if frugal:
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
@@ -100,6 +104,12 @@ def create_session(
         )
     except Exception as failure:  # as above
         raise NotLoadedError(str(failure)) from failure
+
+
+def threads_wanted() -> int:
+    """Return how many threads a node may use; 0, one a core, where the user says nothing of it."""
+    text = os.environ.get(THREADS, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def run_options() -> ort.RunOptions:

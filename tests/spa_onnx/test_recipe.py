@@ -107,3 +107,15 @@ def test_files_are_read_with_care(tmp_path: Path) -> None:
         read_recipe(path)
     path.write_text('[importance]\npass = "l1"\n')
     assert read_recipe(path).make("importance") == L1()
+
+
+def test_a_recipe_says_for_which_inputs_it_is() -> None:
+    given = parse_recipe('inputs = "given"\n', "mine")
+    with pytest.raises(RecipeError, match="needs calibration inputs"):
+        PruneConfig.of_recipe(given)
+    assert PruneConfig.of_recipe(given, calibration="x.npy").calibration == "x.npy"
+    made = parse_recipe('inputs = "made up"\n', "mine")
+    with pytest.raises(RecipeError, match="makes up its inputs"):
+        PruneConfig.of_recipe(made, calibration="x.npy")
+    with pytest.raises(RecipeError, match="that is"):
+        parse_recipe('inputs = "some"\n', "mine")

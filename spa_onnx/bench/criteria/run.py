@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from spa_onnx.bench.criteria.unit import Outcome, Unit, failed, run_unit
 from spa_onnx.bench.lines import Lines
 from spa_onnx.errors import ClusterError
+from spa_onnx.execute.session import THREADS
 
 Observer = Callable[[Outcome, int, int], None]
 """Called with every outcome, how many units are done, and of how many."""
@@ -29,8 +31,15 @@ DIED = "its process died, or one beside it"
 def processes(jobs: int) -> Generator[Executor]:
     """Yield an executor of fresh local processes, which end with this one."""
     context = multiprocessing.get_context("spawn")  # forked sessions of ONNX Runtime hang
-    with ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
-        yield pool
+    before = os.environ.get(THREADS)
+    if before is None and jobs > 1:
+        os.environ[THREADS] = str(max(1, (os.cpu_count() or 1) // jobs))  # new processes read it
+    try:
+        with ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
+            yield pool
+    finally:
+        if before is None:
+            os.environ.pop(THREADS, None)
 
 
 def _end_with_parent() -> None:

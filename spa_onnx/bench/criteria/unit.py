@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -125,7 +126,7 @@ def run_unit(unit: Unit) -> Outcome:
             start = time.perf_counter()
             report = prune(unit.model, _config(unit), output=output).report
             seconds = time.perf_counter() - start
-            dense = evaluate(unit.model) if evaluate else None
+            dense = _score(unit.evaluation, unit.model, unit.content) if evaluate else None
             score = evaluate(str(output)) if evaluate else None
             timed = _timed(unit, output)
     except SpaError as failure:
@@ -142,6 +143,12 @@ def run_unit(unit: Unit) -> Outcome:
         dense_ms=1e3 * timed.before if timed else None,
         latency_ms=1e3 * timed.before * timed.ratio if timed else None,
     )
+
+
+@lru_cache
+def _score(evaluation: str, model: str, content: str) -> float:
+    """Return the score of an original, once in a process."""
+    return find_evaluation(evaluation)(model)
 
 
 def _timed(unit: Unit, output: Path) -> Comparison | None:
