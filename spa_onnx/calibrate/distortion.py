@@ -9,7 +9,7 @@ and distortion, ICCV 2023 (there by layer and without refit).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,9 @@ from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.pair_cuts import PairCuts
+from spa_onnx.calibrate.resumed import ResumedRuns
 from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.ridge import solve_kept
-from spa_onnx.execute.runtime import open_session
-from spa_onnx.execute.session import Session
 from spa_onnx.score.consumers import ConsumerReader
 
 FloatArray = NDArray[np.float64]
@@ -71,11 +70,9 @@ class DistortionMeter:
         model.CopyFrom(moments.model)
         editor = LayerEditor(model, moments.weights)
         handles = editor.handles(layers.values())
-        outputs = [entry.name for entry in model.graph.output]
         editor.make_inputs([name for h in handles.values() for name in (h.weight, h.bias)])
-        session = open_session(model, moments.weights, outputs)
-        dense = [session.run(outputs, feeds) for feeds in self.batches]
-        run = _Comparison(session, outputs, self.batches, dense)
+        runs = ResumedRuns(model, moments.weights, self.batches, handles.values(), moments.memory)
+        runs.prepare()
         found: dict[int, FloatArray] = {}
         for k, dim in enumerate(self.analysis.dims):
             if self.observer is not None:
@@ -84,7 +81,7 @@ class DistortionMeter:
                 continue
             local = np.concatenate([[0.0], np.cumsum(np.sort(scores[dim.dim], axis=1).mean(0))])
             points = {
-                removed: run.distance(self._cut(dim, scores, removed, editor, handles))
+                removed: _distance(runs, self._cut(dim, scores, removed, editor, handles))
                 for removed in marks_of(dim)
             }
             found[k] = curve_through(local[:-1], points)
@@ -150,18 +147,6 @@ def curve_through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
     return curve
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """Distance of a run's outputs to those of the dense network."""
-
-    session: Session
-    outputs: Sequence[str]
-    batches: Batches
-    dense: Sequence[Sequence[NDArray[Any]]]
-
-    def distance(self, changed: Feeds) -> float:
-        """Return squared changes over variances, the mean over outputs."""
-        if not changed:
-            return 0.0
-        made = [self.session.run(self.outputs, {**feeds, **changed}) for feeds in self.batches]
-        return output_distance(self.dense, made)
+def _distance(runs: ResumedRuns, changed: Feeds) -> float:
+    """Return squared changes of the outputs over their variances, the mean over outputs."""
+    return output_distance(runs.dense, runs.run(changed)) if changed else 0.0
