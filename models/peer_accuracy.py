@@ -12,6 +12,7 @@ front of residual additions left whole, as its users do by hand. Needs ``bench``
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -134,13 +135,13 @@ def _torch_pruned(
         out_channel_groups={},
     )
     pruner.step()
-    shapes = ({0: torch.export.Dim("batch")},)
-    program = torch.onnx.export(
-        network.eval(), (example,), input_names=[name], dynamo=True, dynamic_shapes=shapes,
-        verbose=False,
+    traced = torch.jit.trace(network.eval(), example)  # Slice of onnx2torch cannot be exported
+    target = io.BytesIO()
+    torch.onnx.export(
+        traced, (example,), target, input_names=[name], dynamo=False, dynamic_axes={name: {0: "n"}},
+        opset_version=CONVERTIBLE_OPSET,
     )  # fmt: skip
-    assert program is not None
-    return program.model_proto
+    return onnx.load_from_string(target.getvalue())
 
 
 def _older(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -155,6 +156,9 @@ def _older(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "Constant":
             values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     for node in old.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "allowzero":
+                attribute.i = 0
         if node.op_type == "ReduceMean" and len(node.input) == 2:
             node.attribute.append(helper.make_attribute("axes", values[node.input.pop()].tolist()))
     return old
@@ -171,9 +175,7 @@ def _before_additions(model: onnx.ModelProto) -> set[str]:
             continue
         seen.add(node.name)
         if node.op_type in {"Conv", "Gemm", "MatMul"}:
-            found.add(node.name.strip("/").replace("/", "_").replace(".", "_"))
-            found.add(node.name)
-            found.add(node.name.replace(".", "/"))
+            found.add(node.name.strip("/").replace(".", "/"))
         else:
             todo += node.input
     return found

@@ -24,6 +24,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 from PIL import Image
 
+import spa_onnx
+from spa_onnx.calibrate.made_up import made_up
+
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
@@ -109,6 +112,28 @@ def calibration(output: Path, count: int, seed: int, name: str) -> None:
     x, _ = images("cifar10_train20k.npz")
     chosen = np.random.default_rng(seed).permutation(len(x))[:count]
     np.savez(output, **{name: x[np.sort(chosen)]})
+
+
+@main.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--count", default=512, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--name", default="input", show_default=True, help="Name of the model's input.")
+def noise(output: Path, count: int, seed: int, name: str) -> None:
+    """Write white noise in the form of images to OUTPUT.npz, to compare made-up pictures with."""
+    drawn = np.random.default_rng(seed).standard_normal((count, 3, 32, 32), np.float32)
+    np.savez(output, **{name: drawn})
+
+
+@main.command()
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True)
+def pictures(model: Path, output: Path, seed: int) -> None:
+    """Write what is made up for MODEL to OUTPUT.npz, to use it without batch statistics."""
+    state = spa_onnx.analyze(model).propagation
+    batches = list(made_up(state, {}, None, seed))
+    np.savez(output, **{n: np.concatenate([b[n] for b in batches]) for n in batches[0]})
 
 
 @main.command()

@@ -196,6 +196,7 @@ class _Separate:
 
 
 def _blocks(consumer: Consumer, damping: float) -> Iterator[_Block | _Separate]:
+    damping *= consumer.thinness
     scale = 1.0 / max(consumer.energy, np.finfo(float).tiny)
     if consumer.energy <= 0:
         return  # constant outputs: nothing to lose

@@ -189,7 +189,7 @@ def _prune(
     plan = make_plan(analysis, kept, settings_of(config, rigid))
     repair = engine.repair(passes.compensation) if engine else None
     plain = plain_choice(analysis, cost, config, widths) if engine else {}
-    notes += engine.notes if engine else UNUSED if config.calibration is not None else ()
+    notes += engine.all_notes if engine else UNUSED if config.calibration is not None else ()
     notes += notes_of(scores, kept)
     parts = Finishing(
         loaded, analysis, cost, kept, plan, config, repair, plain, stages, notes, timing

@@ -30,6 +30,14 @@ def sample_count(features: int) -> int:
     return max(LEAST_PER_FEATURE * features, affordable)
 
 
+def thinness(features: int, samples: int) -> float:
+    """Return by how much a ridge grows where samples are fewer than features, else one.
+
+    Covariances of so few are singular, and what they tell of most directions is chance.
+    """
+    return max(1.0, features / max(1, samples))
+
+
 def items_of(feeds: Mapping[str, Any]) -> int:
     """Return how many items a batch has: the length of its first input that has one."""
     lengths = (len(x) for x in feeds.values() if isinstance(x, np.ndarray) and x.ndim)
@@ -75,6 +83,7 @@ class LayerMoments:
     session_memory: int
     observer: Callable[[int, int], None] | None = None
     _found: dict[tuple[object, ...], Moments] = field(default_factory=dict)
+    _thin: dict[str, float] = field(default_factory=dict)
 
     def of(self, wanted: Iterable[Layer]) -> list[Moments]:
         """Return the moments of layers; those of others may be forgotten.
@@ -95,6 +104,19 @@ class LayerMoments:
         if any(layer.key not in self._found for layer in layers):
             self._collect({layer.key for layer in layers})
         return [self._found[layer.key] for layer in layers]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say of how many layers the inputs gave fewer samples than features, and how many do."""
+        if not self._thin:
+            return ()
+        worst = max(self._thin, key=lambda label: self._thin[label])
+        needed = ceil(self.batches.samples * self._thin[worst])
+        return (
+            f"{len(self._thin)} of {len(self.layers)} layers see fewer samples than they have "
+            f"features, most of all {worst}: their statistics are damped more. "
+            f"{needed} inputs would be enough",
+        )
 
     @property
     def coarse(self) -> list[str]:
@@ -147,6 +169,10 @@ class LayerMoments:
             done += items_of(feeds)
             if self.observer is not None:
                 self.observer(done, total)
+        for layer in layers:
+            thin = thinness(layer.positions().shape[1], self._found[layer.key].count)
+            if thin > 1 and self._fits(layer):
+                self._thin[layer.node.label] = thin
 
 
 def moment_bytes(layer: Layer) -> int:

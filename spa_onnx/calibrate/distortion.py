@@ -21,6 +21,7 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import keep_best
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.batches import Batches
+from spa_onnx.calibrate.collect import thinness
 from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.pair_cuts import PairCuts
@@ -122,7 +123,8 @@ class DistortionMeter:
             stored = editor.value(handle.weight)
             weight = layer.matrix(stored.astype(np.float64))
             mask = np.where(units >= 0, stays[units], True)
-            fitted = solve_kept(weight, of.covariance, mask, self.damping)
+            damping = self.damping * thinness(mask.shape[1], of.count)
+            fitted = solve_kept(weight, of.covariance, mask, damping)
             shift = np.einsum("gok,gk->go", weight - fitted, of.mean).reshape(-1)
             old = editor.value(handle.bias)
             feeds[handle.weight] = layer.stored(fitted).astype(stored.dtype)

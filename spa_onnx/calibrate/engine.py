@@ -122,6 +122,11 @@ class CalibrationEngine:
             self._reader = ConsumerReader(self.analysis, moments, pairs)
         return self._reader
 
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Return what a user should know of the inputs and of what was made of them."""
+        return self.notes + (self._reader.moments.notes if self._reader is not None else ())
+
     def variances(self) -> LayerMoments:
         """Return means and variances of what layers see: of one cheap run, unless known anyway."""
         return self._moments(0) if self._reader is None else self._reader.moments

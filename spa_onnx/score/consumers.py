@@ -12,7 +12,7 @@ from spa_onnx.algebra.expression import Dim, IntArray, size_of
 from spa_onnx.algebra.size import Polynomial
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.collect import LayerMoments
+from spa_onnx.calibrate.collect import LayerMoments, thinness
 from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.pair_moments import PairMoments
 from spa_onnx.plan.lanes import KeptLanes
@@ -30,12 +30,19 @@ class Consumer:
             where that takes too much memory the variances alone, ``(groups, features)``.
         units: the unit that every feature belongs to, -1 for none, ``(groups, features)``.
         mean: of the features over the same inputs, ``(groups, features)``.
+        samples: that the covariance is of; 0 where that is unknown.
     """
 
     weight: FloatArray
     covariance: FloatArray
     units: IntArray
     mean: FloatArray
+    samples: int = 0
+
+    @property
+    def thinness(self) -> float:
+        """Return how many features there are for each sample, one at least."""
+        return thinness(self.units.shape[1], self.samples or self.units.shape[1])
 
     @property
     def variance(self) -> FloatArray:
@@ -118,6 +125,7 @@ class ConsumerReader:
                 of.covariance,
                 units,
                 of.mean,
+                of.count,
             )
             for (layer, units), of in zip(found, moments, strict=True)
         ]

@@ -1,5 +1,6 @@
 """Group OBS against brute force: refit after every removal, and read the loss off."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,12 @@ def test_fallbacks_are_told() -> None:
     assert [len(g.notes) for g in (bare, coarse, whole)] == [1, 1, 0]
     assert "no stored weight sums over" in bare.notes[0]
     assert "variances alone" in coarse.notes[0]
+
+
+def test_few_samples_are_damped_more() -> None:
+    whole = consumer(np.arange(6)[None])
+    few = replace(whole, samples=2)
+    assert whole.thinness == replace(whole, samples=600).thinness == 1
+    assert few.thinness == 3
+    ours, theirs = scores(Given(6, [few]), damping=0.01), scores(Given(6, [whole]), damping=0.03)
+    assert np.allclose(ours, theirs)

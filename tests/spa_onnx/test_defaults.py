@@ -115,3 +115,21 @@ def test_a_budget_in_latency_takes_the_recipe_for_it_with_its_alignment() -> Non
 def test_arrays_survive_the_choice_of_a_recipe() -> None:
     inputs = np.ones((4, 3, 8, 8), np.float32)
     assert with_passes(spa_onnx.PruneConfig(calibration=inputs)).calibration is inputs
+
+
+def dense_layers() -> onnx.ModelProto:
+    g = GraphBuilder(opset=17)
+    x = g.relu(g.gemm(g.input("x", ("N", 6)), 48))
+    return g.model(g.gemm(g.relu(g.gemm(x, 32)), 4))
+
+
+@pytest.mark.parametrize(("count", "thin"), [(12, True), (96, False)])
+def test_the_report_says_how_many_inputs_would_be_enough(count: int, thin: bool) -> None:
+    inputs = np.random.default_rng(0).standard_normal((count, 6)).astype(np.float32)
+    config = spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.5), calibration=inputs)
+    report = spa_onnx.prune(dense_layers(), config).report
+    notes = [note for note in report.notes if "fewer samples" in note]
+    assert len(notes) == thin
+    if thin:
+        assert notes[0].startswith("2 of 3 layers")
+        assert "48 inputs would be enough" in notes[0]
