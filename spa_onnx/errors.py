@@ -196,6 +196,14 @@ class PrunedModelRefusedError(ProofFailedError):
         self.args = (f"ONNX Runtime refuses the pruned model: {message.strip()}",)
 
 
+class OtherWeightsError(ProofFailedError):
+    """A weight of the pruned model has another shape or type than its plan gives it."""
+
+    def __init__(self, tensor: str, problem: str) -> None:
+        """Say what is wrong."""
+        Exception.__init__(self, f"weight {tensor!r} {problem}")
+
+
 class PassLoadError(UsageError):
     """An installed pass that cannot be imported or made."""
 

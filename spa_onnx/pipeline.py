@@ -19,7 +19,7 @@ from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import costs
 from spa_onnx.defaults import names_passes, with_passes, without_runs
-from spa_onnx.errors import CalibrationError, InternalError, NothingToPruneError, UsageError
+from spa_onnx.errors import CalibrationError, InternalError, NothingToPruneError
 from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Finishing
 from spa_onnx.latency.decide import decide, local_machine
@@ -28,13 +28,15 @@ from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plain import plain_choice
 from spa_onnx.plan.plan import Plan, make_plan
 from spa_onnx.plan.settings import (
+    is_repaired,
     planned_config,
     read_plan,
     rigid_nodes,
     settings_of,
 )
 from spa_onnx.report.report import PruneReport
-from spa_onnx.rewrite.apply import CannotResizeError
+from spa_onnx.rewrite.apply import CannotResizeError, rewrite
+from spa_onnx.rewrite.writer import to_bytes
 from spa_onnx.score.dead import Runs
 from spa_onnx.score.lift import notes_of, score
 from spa_onnx.stages import Observer, Stages
@@ -254,6 +256,8 @@ def verify(
 ) -> Proof:
     """Prove that ``pruned`` is what ``plan`` makes of ``model``.
 
+    Where the plan's run repaired weights, it is proved with the plan's weights in their place.
+
     Raises:
         ProofFailedError: it is not.
         SpaError: a model or the plan cannot be used.
@@ -261,18 +265,19 @@ def verify(
     from spa_onnx.prove.proof import prove
 
     plan, name = read_plan(plan)
-    if plan.settings.get("compensation"):
-        raise UsageError(
-            "this plan's result was repaired: its weights are no slices of the original's, so "
-            "there is nothing to prove. `spa-onnx apply` makes the model before its repair"
-        )
     config = planned_config(plan, name, verify=True)
     loaded = load(model)
     rigid = rigid_nodes(plan, name)
     analysis = _analyse(normalise(loaded), config, rigid)
     kept = plan.lanes(analysis, name)
     shapes = config.input_shapes
-    return prove(loaded, analysis, kept, load(pruned), seed, shapes, proof_memory)
+    result = load(pruned)
+    if is_repaired(plan):
+        from spa_onnx.prove.planned import with_planned_weights
+
+        planned = to_bytes(rewrite(analysis, kept), loaded)
+        result = with_planned_weights(result, load(planned))
+    return prove(loaded, analysis, kept, result, seed, shapes, proof_memory)
 
 
 # -- parts --------------------------------------------------------------------------------------

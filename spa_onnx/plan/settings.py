@@ -61,6 +61,11 @@ def planned_config(plan: Plan, source: str, *, verify: bool) -> PruneConfig:
         raise PlanError(source, f"has broken settings ({failure})") from failure
 
 
+def is_repaired(plan: Plan) -> bool:
+    """Say whether the run that made a plan changed weights afterwards."""
+    return bool(plan.settings.get("compensation"))
+
+
 def rigid_nodes(plan: Plan, source: str) -> frozenset[str]:
     """Return the nodes whose axes stay whole because their shapes cannot be corrected.
 

@@ -1,0 +1,63 @@
+"""Repaired models are proved with the weights of their plans."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import spa_onnx
+from spa_onnx.errors import OtherWeightsError, ProofFailedError
+from spa_onnx.pipeline import verify
+from tests.builders import GraphBuilder
+
+
+def network() -> onnx.ModelProto:
+    """A layer with a bias, products without, two layers that share a bias, a single number."""
+    g = GraphBuilder(opset=17)
+    x = g.relu(g.gemm(g.input("x", ("N", 6)), 16))
+    y = g.relu(g.matmul(x, g.constant(g.random.standard_normal((16, 16)).astype(np.float32))))
+    w, v = (g.constant(g.random.standard_normal((16, 8)).astype(np.float32)) for _ in range(2))
+    shared = g.constant(g.random.standard_normal(8).astype(np.float32))
+    sides = [g.node("Gemm", [y, z, shared]) for z in (w, v)]
+    one = g.constant(np.float32([0.5]))
+    tail = g.constant(g.random.standard_normal((8, 4)).astype(np.float32))
+    return g.model(g.node("Gemm", [g.relu(g.add(*sides)), tail, one]))
+
+
+def repaired(model: onnx.ModelProto) -> spa_onnx.PruneResult:
+    inputs = np.random.default_rng(1).standard_normal((256, 6)).astype(np.float32)
+    config = spa_onnx.PruneConfig(compensation="ridge", calibration=inputs)
+    result = spa_onnx.prune(model, config)
+    assert result.report.repair is not None
+    assert result.report.repair.layers == 4
+    return result
+
+
+def test_with_the_weights_of_its_plan_a_repaired_model_is_what_was_proved() -> None:
+    model = network()
+    result = repaired(model)
+    proof = verify(model, result.model, result.plan)
+    assert proof.largest < 1e-5
+    assert proof.power > 1e-3
+
+
+def test_another_network_is_no_result_of_the_plan() -> None:
+    model = network()
+    result = repaired(model)
+    other = result.model
+    for node in other.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Neg"
+    with pytest.raises(ProofFailedError):
+        verify(model, other, result.plan)
+
+
+def test_weights_of_another_shape_are_told_by_name() -> None:
+    model = network()
+    result = repaired(model)
+    other = result.model
+    weight = next(t for t in other.graph.initializer if len(t.dims) == 2)
+    wider = np.zeros((weight.dims[0], weight.dims[1] + 1), np.float32)
+    weight.CopyFrom(numpy_helper.from_array(wider, weight.name))
+    with pytest.raises(OtherWeightsError, match="as the plan makes it"):
+        verify(model, other, result.plan)
