@@ -38,10 +38,11 @@ if TYPE_CHECKING:
         UnknownShapeError,
         UsageError,
     )
-    from spa_onnx.pipeline import PruneResult, analyze, apply, prune, verify
+    from spa_onnx.pipeline import analyze, apply, prune, verify
     from spa_onnx.plan.plan import Plan
     from spa_onnx.prove.proof_values import Proof
     from spa_onnx.report.report import PruneReport
+    from spa_onnx.result import PruneResult
 
 __version__ = "0.1.0"
 
@@ -78,9 +79,10 @@ _HOMES = {
         "UnknownShapeError",
         "UsageError",
     ),
-    "spa_onnx.pipeline": ("PruneResult", "analyze", "apply", "prune", "verify"),
+    "spa_onnx.pipeline": ("analyze", "apply", "prune", "verify"),
     "spa_onnx.plan.plan": ("Plan",),
     "spa_onnx.report.report": ("PruneReport",),
+    "spa_onnx.result": ("PruneResult",),
     "spa_onnx.prove.proof_values": ("Proof",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

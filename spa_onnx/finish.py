@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,25 @@ run has no compensation.
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen, and what is to be done with the model that is made of it.
+
+    Attributes:
+        kept: the lanes that stay.
+        repair: changes weights after the proof, and compares outputs; None does neither.
+        plain: the lanes of a plainer choice, to compare outputs with.
+        timing: measures the result after its repair, for a budget in latency.
+        notes: for the report.
+    """
+
+    kept: Mapping[Dim, Kept]
+    repair: Repair | None = None
+    plain: Mapping[Dim, Kept] = field(default_factory=dict)
+    timing: Timing | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finishing:
     """What the last stages work on.
 
@@ -48,27 +67,19 @@ class Finishing:
         loaded: the original.
         analysis: its dims.
         cost: its cost polynomials.
-        kept: the lanes that stay.
-        plan: the same as a plan.
+        choice: the lanes that stay, and what follows.
+        plan: these lanes as a plan.
         config: options of the run.
-        repair: changes weights after the proof, and compares outputs; None does neither.
-        plain: the lanes of a plainer choice, to compare outputs with.
         stages: the clock.
-        notes: for the report, of earlier stages.
-        timing: measures the result after its repair, for a budget in latency.
     """
 
     loaded: LoadedModel
     analysis: Analysis
     cost: Costs
-    kept: Mapping[Dim, Kept]
+    choice: Choice
     plan: Plan
     config: PruneConfig
-    repair: Repair | None
-    plain: Mapping[Dim, Kept]
     stages: Stages
-    notes: tuple[str, ...] = ()
-    timing: Timing | None = None
 
     def in_memory(self) -> tuple[PruneReport, bytes]:
         """Return the report and the model's bytes.
@@ -82,10 +93,10 @@ class Finishing:
             data = to_bytes(rewritten, self.loaded)
         proof = self._prove(data)
         repaired = None
-        if self.repair is not None:
+        if self.choice.repair is not None:
             pruned = load(data)
             with self.stages("compensate"), self._plainly(None) as plain:
-                changed, repaired = self.repair(pruned, self.kept, plain)
+                changed, repaired = self.choice.repair(pruned, self.choice.kept, plain)
             if changed is not None:
                 with self.stages("write"):
                     data = to_bytes(changed, pruned)
@@ -103,10 +114,10 @@ class Finishing:
             with self.stages("write"):
                 file = stack.enter_context(pending_file(rewritten, self.loaded, target))
             proof = self._prove(file.path)
-            if self.repair is not None:
+            if self.choice.repair is not None:
                 pruned = load(file.path)
                 with self.stages("compensate"), self._plainly(target) as plain:
-                    changed, repaired = self.repair(pruned, self.kept, plain)
+                    changed, repaired = self.choice.repair(pruned, self.choice.kept, plain)
                 if changed is not None:
                     with self.stages("write"):
                         file = stack.enter_context(pending_file(changed, pruned, target))
@@ -116,16 +127,16 @@ class Finishing:
         return self._report(rewritten, proof, repaired, latency)
 
     def _time(self, result: bytes | Path) -> LatencyReport | None:
-        if self.timing is None:
+        if self.choice.timing is None:
             return None
         with self.stages("time"):
-            return self.timing(result)
+            return self.choice.timing(result)
 
     @contextmanager
     def _plainly(self, target: Path | None) -> Generator[LoadedModel | None]:
         """Yield the model of the plainer choice; None where that cannot be written."""
         try:
-            rewritten = rewrite(self.analysis, self.plain) if self.plain else None
+            rewritten = rewrite(self.analysis, self.choice.plain) if self.choice.plain else None
         except CannotResizeError:  # a node that this choice cuts, and the plan does not
             rewritten = None
         if rewritten is None:
@@ -138,7 +149,7 @@ class Finishing:
 
     def _rewrite(self) -> Rewritten:
         with self.stages("rewrite"):
-            return rewrite(self.analysis, self.kept)
+            return rewrite(self.analysis, self.choice.kept)
 
     def _prove(self, result: bytes | Path) -> Proof | None:
         config = self.config
@@ -151,7 +162,7 @@ class Finishing:
                 return prove(
                     self.loaded,
                     self.analysis,
-                    self.kept,
+                    self.choice.kept,
                     load(result),
                     config.seed,
                     config.input_shapes,
@@ -174,12 +185,12 @@ class Finishing:
             self.loaded,
             self.analysis,
             self.cost,
-            self.kept,
+            self.choice.kept,
             rewritten,
             self.plan,
             proof,
             self.stages.seconds,
             repaired,
-            self.notes,
+            self.choice.notes,
             latency,
         )

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 
-from spa_onnx.allocate.problem import keep_best, make_problem
 from spa_onnx.analyse.dims import Analysis, analyse
-from spa_onnx.calibrate.engine import Passes, make_engine
+from spa_onnx.calibrate.engine import Passes
 from spa_onnx.calibrate.sources import ReadOnce
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
+from spa_onnx.choose import choose
 from spa_onnx.config import PROOF_MEMORY, PruneConfig
 from spa_onnx.cost.polynomial import costs
 from spa_onnx.defaults import names_passes, with_passes, without_runs
 from spa_onnx.errors import CalibrationError, InternalError, NothingToPruneError
 from spa_onnx.execute.session import RefusedError
-from spa_onnx.finish import Finishing
-from spa_onnx.latency.decide import decide, local_machine
+from spa_onnx.finish import Choice, Finishing
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
-from spa_onnx.plain import plain_choice
 from spa_onnx.plan.plan import Plan, make_plan
 from spa_onnx.plan.settings import (
     is_repaired,
@@ -34,11 +30,9 @@ from spa_onnx.plan.settings import (
     rigid_nodes,
     settings_of,
 )
-from spa_onnx.report.report import PruneReport
+from spa_onnx.result import PruneResult
 from spa_onnx.rewrite.apply import CannotResizeError, rewrite
 from spa_onnx.rewrite.writer import to_bytes
-from spa_onnx.score.dead import Runs
-from spa_onnx.score.lift import notes_of, score
 from spa_onnx.stages import Observer, Stages
 
 if TYPE_CHECKING:
@@ -46,53 +40,7 @@ if TYPE_CHECKING:
 
 Source = str | Path | onnx.ModelProto
 
-UNUSED = (
-    "the calibration inputs were not used: no pass of this run needs them; --importance obspa or "
-    "--compensation ridge does",
-)
-
 NOT_RUN = "{}. So nothing was measured or repaired: the smallest weights went (--recipe magnitude)"
-
-
-@dataclass(slots=True)
-class PruneResult:
-    """A pruned model with its plan and report.
-
-    Attributes:
-        plan: what was cut; replay it with :func:`apply`.
-        report: what the run did.
-        path: where the model was written; None if it only exists in memory.
-    """
-
-    plan: Plan
-    report: PruneReport
-    path: Path | None
-    _bytes: bytes | None = None
-
-    @property
-    def model(self) -> onnx.ModelProto:
-        """Return the pruned model, read or parsed anew with every call."""
-        if self._bytes is not None:
-            parsed: onnx.ModelProto = onnx.ModelProto.FromString(self._bytes)
-            return parsed
-        return onnx.load(str(self.path))
-
-    def save(self, path: str | Path) -> None:
-        """Write a result that is in memory; one that was written already is where ``path`` said.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        target = Path(path)
-        if self._bytes is None:
-            onnx.save(self.model, str(target))
-            return
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            temporary.write_bytes(self._bytes)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def prune(
@@ -170,32 +118,10 @@ def _prune(
         if not analysis.dims:
             raise NothingToPruneError(_main_reasons(analysis), list(analysis.kinds()))
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
-    engine = None
-    if passes.run_the_model:
-        with stages("calibrate"):
-            engine = make_engine(loaded, analysis, config, stages.part)
-    reader = engine.reader() if engine is not None and "moments" in passes.needs else None
-    with stages("score"):
-        shown = engine.variances() if engine and config.calibration is not None else None
-        runs = Runs(shown, passes.compensation is not None) if shown else None
-        scores = score(analysis, passes.importance, config.seed, reader, runs)
-    with stages("allocate"):
-        worth, free, budget = scores.worth, scores.free, config.budget
-        curves = engine.distortion(worth, cost) if engine and "distortion" in passes.needs else {}
-        problem = make_problem(analysis, worth, cost, budget, config.align, curves, free)
-        batches = engine.batches if engine else None
-        machine = partial(local_machine, loaded, analysis, worth, config, batches)
-        widths, timing = decide(problem, passes.allocation, machine, stages.part)
-        widths = np.minimum(widths, problem.widest)
-        kept = keep_best(analysis, worth, widths)
-    plan = make_plan(analysis, kept, settings_of(config, rigid))
-    repair = engine.repair(passes.compensation) if engine else None
-    plain = plain_choice(analysis, cost, config, widths) if engine else {}
-    notes += engine.all_notes if engine else UNUSED if config.calibration is not None else ()
-    notes += notes_of(scores, kept)
-    parts = Finishing(
-        loaded, analysis, cost, kept, plan, config, repair, plain, stages, notes, timing
-    )
+    choice = choose(loaded, analysis, cost, config, passes, stages)
+    choice = replace(choice, notes=notes + choice.notes)
+    plan = make_plan(analysis, choice.kept, settings_of(config, rigid))
+    parts = Finishing(loaded, analysis, cost, choice, plan, config, stages)
     return _finish(parts, output)
 
 
@@ -226,7 +152,7 @@ def apply(
         analysis = _analyse(normalise(loaded), config, rigid)
         cost = costs(analysis.propagation, [d.dim for d in analysis.dims], {})
         kept = plan.lanes(analysis, name)
-    return _finish(Finishing(loaded, analysis, cost, kept, plan, config, None, {}, stages), output)
+    return _finish(Finishing(loaded, analysis, cost, Choice(kept), plan, config, stages), output)
 
 
 def analyze(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,6 @@ from spa_onnx.rewrite.payload import SCHEME, ArrayPayload, Payload, refer
 COMPARED = 64
 """Items whose outputs are compared."""
 
-Outputs = list[list[NDArray[Any]]]
-
 
 def repair_model(
     loaded: LoadedModel,
@@ -57,16 +55,12 @@ def repair_model(
     state = analysis.propagation
     lanes = KeptLanes(state.space, kept)
     graph = normalise(pruned)
-    few = batches.first(COMPARED)
-    memory = config.proof_memory
-    outputs = state.graph.outputs
-    dense = _run(state.graph.model, loaded.weights, outputs, few, memory)
-
-    def distance(model: onnx.ModelProto, weights: WeightStore) -> float:
-        return output_distance(dense, _run(model, weights, outputs, few, memory))
-
-    before = distance(graph.model, pruned.weights)
-    other = None if plain is None else distance(normalise(plain).model, plain.weights)
+    outputs = _Outputs(state.graph.outputs, batches.first(COMPARED), config.proof_memory)
+    dense = outputs.of(state.graph.model, loaded.weights)
+    before = output_distance(dense, outputs.of(graph.model, pruned.weights))
+    other = None
+    if plain is not None:
+        other = output_distance(dense, outputs.of(normalise(plain).model, plain.weights))
     report = RepairReport(0, batches.samples, batches.origin, before, before, plain=other)
     if compensation is None:
         return None, report
@@ -78,14 +72,14 @@ def repair_model(
         batches,
         config.seed,
         config.statistics_memory,
-        memory,
+        config.proof_memory,
         tell,
     )
     layers = repair.run(graph, compensation, lambda part: matched(part, lanes))
     report = replace(
         report,
         layers=layers,
-        after=distance(graph.model, pruned.weights),
+        after=output_distance(dense, outputs.of(graph.model, pruned.weights)),
         coarse=tuple(repair.coarse),
         products=repair.products,
         left=repair.left,
@@ -94,11 +88,24 @@ def repair_model(
     return Rewritten(graph.model, _outside(graph.model), ()), report
 
 
-def _run(
-    model: onnx.ModelProto, weights: WeightStore, outputs: list[str], batches: Batches, memory: int
-) -> Outputs:
-    session = open_session(model, weights, outputs, memory=memory)
-    return [session.run(outputs, feeds) for feeds in batches]
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Runs models on a few inputs.
+
+    Attributes:
+        names: of the outputs.
+        batches: the inputs.
+        memory: bytes that weights may take in one session.
+    """
+
+    names: list[str]
+    batches: Batches
+    memory: int
+
+    def of(self, model: onnx.ModelProto, weights: WeightStore) -> list[list[NDArray[Any]]]:
+        """Return the outputs of a model by batch."""
+        session = open_session(model, weights, self.names, memory=self.memory)
+        return [session.run(self.names, feeds) for feeds in self.batches]
 
 
 def tidy(graph: Graph) -> None:

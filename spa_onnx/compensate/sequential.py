@@ -8,7 +8,7 @@ are fitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from spa_onnx.compensate.refit import Compensation, LayerSamples
 from spa_onnx.compensate.shelf import Shelf
 from spa_onnx.compensate.walk import Walk
 from spa_onnx.errors import InternalError
-from spa_onnx.execute.pieces import cut_before, stored_names
+from spa_onnx.execute.pieces import Piece, cut_before, stored_names
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
@@ -113,20 +113,29 @@ class SequentialRepair:
                     store(layer, handles[name], editor, made)
             pieces = cut_before(model.graph, {handles[name].product for name in layers})
             walk = Walk(model, pruned.weights, self.batches, shelf, matched)
-            done = 0
-            for at, piece in enumerate(pieces):
-                starts = [n for k in piece.nodes for n in model.graph.node[k].output]
-                for name, layer in layers.items():
-                    handle = handles[name]
-                    if handle.product in starts:
-                        seen, held_out = self._moments(layer, walk, shelf, mixes.get(name))
-                        _refit(layer, handle, editor, compensation, seen, held_out)
-                        done += 1
-                        if self.observer is not None:
-                            self.observer(done, len(layers))
-                later = {n for p in pieces[at + 1 :] for n in p.inputs}
-                walk.run(piece, later)
+            for name, layer in self._in_turn(layers, handles, pieces, walk):
+                seen, held_out = self._moments(layer, walk, shelf, mixes.get(name))
+                _refit(layer, handles[name], editor, compensation, seen, held_out)
         return len(layers)
+
+    def _in_turn(
+        self,
+        layers: Mapping[str, Layer],
+        handles: Mapping[str, Handle],
+        pieces: Sequence[Piece],
+        walk: Walk,
+    ) -> Iterator[tuple[str, Layer]]:
+        """Yield layers when their inputs are there; what they make is run afterwards."""
+        done = 0
+        for at, piece in enumerate(pieces):
+            starts = [n for k in piece.nodes for n in walk.model.graph.node[k].output]
+            for name, layer in layers.items():
+                if handles[name].product in starts:
+                    yield name, layer
+                    done += 1
+                    if self.observer is not None:
+                        self.observer(done, len(layers))
+            walk.run(piece, {n for p in pieces[at + 1 :] for n in p.inputs})
 
     def _behind(self, pruned: Graph) -> set[str]:
         """Return the tensors that lost lanes, or are computed of such."""
