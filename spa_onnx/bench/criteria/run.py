@@ -29,14 +29,25 @@ DIED = "its process died, or one beside it"
 
 @contextmanager
 def processes(jobs: int) -> Generator[Executor]:
-    """Yield an executor of fresh local processes, which end with this one."""
+    """Yield an executor of fresh local processes, which end with this one.
+
+    Where the work is interrupted they end at once, with what they were at.
+    """
     context = multiprocessing.get_context("spawn")  # forked sessions of ONNX Runtime hang
+    others = set(multiprocessing.active_children())
     before = os.environ.get(THREADS)
     if before is None and jobs > 1:
         os.environ[THREADS] = str(max(1, (os.cpu_count() or 1) // jobs))  # new processes read it
     try:
         with ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
-            yield pool
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in multiprocessing.active_children():
+                    if worker not in others:
+                        worker.kill()
+                raise
     finally:
         if before is None:
             os.environ.pop(THREADS, None)

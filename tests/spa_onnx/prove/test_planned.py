@@ -19,7 +19,7 @@ def network() -> onnx.ModelProto:
     w, v = (g.constant(g.random.standard_normal((16, 8)).astype(np.float32)) for _ in range(2))
     shared = g.constant(g.random.standard_normal(8).astype(np.float32))
     sides = [g.node("Gemm", [y, z, shared]) for z in (w, v)]
-    one = g.constant(np.float32([0.5]))
+    one = g.constant(np.array([0.5], np.float32))
     tail = g.constant(g.random.standard_normal((8, 4)).astype(np.float32))
     return g.model(g.node("Gemm", [g.relu(g.add(*sides)), tail, one]))
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -161,6 +162,17 @@ if __name__ == "__main__":
             return
         time.sleep(0.1)
     raise AssertionError(f"process {worker} lives on")
+
+
+def test_an_interrupted_bench_does_not_wait_for_what_is_left() -> None:
+    futures: list[Future[None]] = []
+    with pytest.raises(KeyboardInterrupt), processes(1) as executor:
+        worker = executor.submit(os.getpid).result()
+        futures += [executor.submit(time.sleep, 3600) for _ in range(3)]
+        raise KeyboardInterrupt
+    assert not any(future.done() and not future.cancelled() and future.exception() is None
+                   for future in futures)  # fmt: skip
+    assert worker not in {child.pid for child in multiprocessing.active_children()}
 
 
 class Dying(Executor):
