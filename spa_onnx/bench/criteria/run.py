@@ -47,6 +47,7 @@ def processes(jobs: int) -> Generator[Executor]:
                 for worker in multiprocessing.active_children():
                     if worker not in others:
                         worker.kill()
+                        worker.join()
                 raise
     finally:
         if before is None:
