@@ -48,7 +48,7 @@ def choose(
     with stages("allocate"):
         worth, free, budget = scores.worth, scores.free, config.budget
         curves = engine.distortion(worth, cost) if engine and "distortion" in passes.needs else {}
-        problem = make_problem(analysis, worth, cost, budget, config.align, curves, free)
+        problem = make_problem(analysis, worth, cost, budget, config.align or 1, curves, free)
         batches = engine.batches if engine else None
         machine = partial(local_machine, loaded, analysis, worth, config, batches)
         widths, timing = decide(problem, passes.allocation, machine, stages.part)

@@ -31,7 +31,8 @@ class PruneConfig:
             where only others are given, ``l2``.
         allocation: name of an installed allocation pass, or a pass object; None takes ``uniform``
             for a ratio and ``global`` for a cost budget.
-        align: kept widths are multiples of this where a dim is long enough.
+        align: kept widths are multiples of this where a dim is long enough; None takes what the
+            recipe says, or 1.
         exclude: shell patterns of node, tensor and dim names that stay whole.
         granularity: kinds of dims that may be cut, all if none is named; ``no-`` in front of a kind
             leaves its dims whole.
@@ -57,7 +58,7 @@ class PruneConfig:
     budget: Budget = field(default_factory=lambda: Ratio(0.5))
     importance: Any = None
     allocation: Any = None
-    align: int = 1
+    align: int | None = None
     exclude: tuple[str, ...] = ()
     granularity: tuple[str, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class PruneConfig:
         return PruneConfig(**made, **given, recipe=chosen.text)
 
     def __post_init__(self) -> None:
-        if self.align < 1:
+        if self.align is not None and self.align < 1:
             raise UsageError(f"align {self.align} is not a positive number")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative")

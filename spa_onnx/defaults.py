@@ -43,6 +43,6 @@ def without_runs(config: PruneConfig) -> PruneConfig:
 
 def _of(config: PruneConfig, name: str) -> PruneConfig:
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in CHOSEN}
-    if config.align == 1:
-        del given["align"]  # the recipe's, if it has one
+    if config.align is None:
+        del given["align"]
     return PruneConfig.of_recipe(name, **given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, prod
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import onnx
 
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.layer import Layer
-from spa_onnx.calibrate.moments import Moments
+from spa_onnx.calibrate.moments import LEAST_BLOCK, Moments
 from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.store import WeightStore
@@ -171,11 +171,12 @@ class LayerMoments:
                 self.observer(done, total)
         for layer in layers:
             thin = thinness(layer.positions().shape[1], self._found[layer.key].count)
-            if thin > 1 and self._fits(layer):
+            if thin > 1 and self._fits(layer) and self._found[layer.key].count:
                 self._thin[layer.node.label] = thin
 
 
 def moment_bytes(layer: Layer) -> int:
-    """Return the memory that the covariances of a layer's features take."""
-    groups, features = layer.positions().shape
-    return prod((groups, features, features, FLOAT_BYTES))
+    """Return the memory that covariances of a layer's features take, with what waits for them."""
+    groups, features = map(int, layer.positions().shape)
+    waiting = max(LEAST_BLOCK, features // 2) * groups * features * FLOAT_BYTES // 2
+    return groups * features * features * FLOAT_BYTES + waiting

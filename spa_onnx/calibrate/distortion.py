@@ -142,9 +142,13 @@ def marks_of(dim: PrunableDim) -> list[int]:
 def curve_through(local: FloatArray, points: Mapping[int, float]) -> FloatArray:
     """Return the local curve, scaled so that it goes through the measured points."""
     tiny = 1e-12
-    marks = np.array(list(points))
-    ratios = [max(d, tiny) / max(float(local[k]), tiny) for k, d in points.items()]
-    scale = np.exp(np.interp(np.arange(len(local)), marks, np.log(ratios)))
+    told = {k: d for k, d in points.items() if local[k] > 0}  # lanes worth nothing tell no scale
+    if not told:
+        return np.maximum.accumulate(
+            np.interp(np.arange(len(local)), [0, *points], [0, *points.values()])
+        )
+    ratios = [max(d, tiny) / max(float(local[k]), tiny) for k, d in told.items()]
+    scale = np.exp(np.interp(np.arange(len(local)), list(told), np.log(ratios)))
     curve: FloatArray = np.maximum.accumulate(local * scale)
     return curve
 

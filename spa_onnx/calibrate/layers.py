@@ -85,7 +85,8 @@ class _Finder:
             case "Conv" if len(shape) > 2:
                 return Convolution.of(node, weight, shape)
             case "ConvTranspose" if len(shape) > 2:
-                return TransposedConvolution.of(node, weight, shape)
+                made = TransposedConvolution.of(node, weight, shape)
+                return made if made.is_regular else None
             case "com.microsoft::FusedConv" if len(shape) > 2 and _is_linear(node):
                 return Convolution.of(node, weight, shape)
             case "com.microsoft::FusedGemm" if _is_linear(node):

@@ -51,7 +51,7 @@ class Moments:
         self.count += len(x)
         self._waiting.append((x, y))
         self._waiting_count += len(x)
-        if self._waiting_count >= max(LEAST_BLOCK, x.shape[2] // 2):
+        if self.diagonal or self._waiting_count >= max(LEAST_BLOCK, x.shape[2] // 2):
             self._add_waiting()
 
     def _add_waiting(self) -> None:

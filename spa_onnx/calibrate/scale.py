@@ -116,7 +116,7 @@ def _told_by_normalisation(
     if norm is None or any(n not in graph.tensors for n in norm.inputs[3:5]):
         return None
     seen = _moments(layer, pictures)
-    weight = layer.matrix(graph.array(layer.node.inputs[1]).astype(np.float64))
+    weight = layer.matrix(graph.array(layer.weight.name).astype(np.float64))
     mean, variance = (graph.array(n).astype(np.float64).reshape(-1) for n in norm.inputs[3:5])
     made = np.einsum("gok,gkl,gol->go", weight, seen.covariance, weight).reshape(-1)
     alive = (made > made.max() * 1e-6) & (variance > variance.max() * 1e-6)

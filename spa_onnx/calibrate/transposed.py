@@ -65,6 +65,18 @@ class TransposedConvolution(Convolution):
             asked=tuple(node.ints("output_shape")[-rank:]),
         )
 
+    @property
+    def is_regular(self) -> bool:
+        """Say whether output lengths are those of the specification.
+
+        ONNX Runtime gives others where a kernel that does not reach from one input to the next is
+        padded to the SAME length.
+        """
+        window = self.window
+        reaches = zip(self.shape[2:], window.dilations, window.strides, strict=True)
+        short = any((k - 1) * d + 1 < s for k, d, s in reaches)
+        return not (short and window.auto_pad.startswith("SAME"))
+
     def _lengths(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output's lengths for those of an input."""
         if self.asked:

@@ -122,6 +122,8 @@ class LayerEditor:
 
     def make_inputs(self, names: Sequence[str]) -> None:
         """Let tensors be fed; what is not fed keeps its value."""
+        # of older versions ONNX Runtime takes initializers for constants, whatever the inputs are
+        self.model.ir_version = max(self.model.ir_version, IR_WITH_FREE_INITIALIZERS)
         known = {entry.name for entry in self.model.graph.input}
         for name in names:
             if name not in known:

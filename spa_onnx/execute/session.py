@@ -21,6 +21,7 @@ Feeds = Mapping[str, Feed]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 THREADS = "OMP_NUM_THREADS"
 """Environment variable that limits threads, as it does those of numpy's linear algebra."""
+MOST_THREADS = 1024
 FATAL = 4
 """ONNX Runtime's highest log level; its errors come back as exceptions anyway."""
 
@@ -109,7 +110,7 @@ def create_session(
 def threads_wanted() -> int:
     """Return how many threads a node may use; 0, one a core, where the user says nothing of it."""
     text = os.environ.get(THREADS, "")
-    return int(text) if text.isdecimal() else 0
+    return min(int(text[:5]), MOST_THREADS) if text.isdecimal() else 0
 
 
 def run_options() -> ort.RunOptions:

@@ -20,7 +20,7 @@ from spa_onnx.algebra.expression import IntArray
 from spa_onnx.allocate.budget import MaxLatency
 from spa_onnx.allocate.problem import Allocation, AllocationProblem, LatencyEstimate
 from spa_onnx.cost.polynomial import Cost
-from spa_onnx.errors import LatencyBudgetError
+from spa_onnx.errors import BudgetError, LatencyBudgetError
 from spa_onnx.latency.measure import Comparison
 
 PRECISION = 0.01
@@ -116,7 +116,7 @@ def meet(
     tell(1, ROUNDS + 2)
     narrowest = Trial(anchors[-1], machine.compare(anchors[-1]))
     search = _Search(problem, allocation, machine, problem.budget, cost, [narrowest], tell)
-    if narrowest.measured.ratio > search.goal:
+    if search.goal < 1 and narrowest.measured.ratio > search.goal:
         raise LatencyBudgetError(
             search.goal * search.dense, search.dense, narrowest.measured.ratio * search.dense
         )
@@ -147,6 +147,7 @@ class _Search:
         cost: the estimate.
         trials: what was measured so far, the narrowest first.
         tell: told how many rounds are done.
+        capped: the allocation refused a share, so it keeps more than the narrowest model has.
     """
 
     problem: AllocationProblem
@@ -156,6 +157,7 @@ class _Search:
     cost: Cost
     trials: list[Trial]
     tell: Callable[[int, int], None]
+    capped: bool = False
 
     @property
     def dense(self) -> float:
@@ -193,7 +195,11 @@ class _Search:
             if len(self.trials) > ROUNDS or self._is_close() or missed.share - met.share < CLOSE:
                 break
             share = between(met, missed, self.goal * (1 - PRECISION / 2), halve=repeated)
-            trial, repeated = self._try(share)
+            try:
+                trial, repeated = self._try(share)
+            except BudgetError:  # the allocation keeps more, by a cap of its own
+                met, repeated, self.capped = replace(met, share=share), True, True
+                continue
             point = _Point(share, trial.measured.ratio)
             met, missed = (point, missed) if point.ratio <= self.goal else (met, point)
         return self._best()
@@ -210,12 +216,21 @@ class _Search:
         return self.trials[-1], False
 
     def _is_close(self) -> bool:
-        return self._best().measured.ratio >= self.goal * (1 - PRECISION)
+        low = self.goal * (1 - PRECISION)
+        return any(low <= trial.measured.ratio <= self.goal for trial in self.trials)
 
     def _best(self) -> Trial:
-        """Return the slowest that is fast enough; the original's runs may have moved the goal."""
-        fast = [t for t in self.trials if t.measured.ratio <= self.goal]
-        return max(fast or self.trials[:1], key=lambda t: t.measured.ratio)
+        """Return the slowest that is fast enough; the original's runs may have moved the goal.
+
+        Raises:
+            LatencyBudgetError: the allocation keeps so much that none is.
+        """
+        trials = self.trials[1:] if self.capped else self.trials
+        fast = [t for t in trials if t.measured.ratio <= self.goal]
+        if self.capped and not fast:
+            least = min((t.measured.ratio for t in trials), default=1.0)
+            raise LatencyBudgetError(self.goal * self.dense, self.dense, least * self.dense)
+        return max(fast or trials[:1], key=lambda t: t.measured.ratio)
 
 
 @dataclass(frozen=True, slots=True)

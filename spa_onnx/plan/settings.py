@@ -29,7 +29,7 @@ def settings_of(config: PruneConfig, rigid: frozenset[str]) -> dict[str, Any]:
         "allocation": name(config.allocation or default_allocation(config)),
         "compensation": None if config.compensation is None else name(config.compensation),
         "recipe": config.recipe,
-        "align": config.align,
+        "align": config.align or 1,
         "threads": config.threads,
         "exclude": list(config.exclude),
         "granularity": list(config.granularity),

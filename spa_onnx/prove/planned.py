@@ -85,4 +85,4 @@ def _values(
 
 
 def _inside(values: Array, tensor: onnx.TensorProto) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.ascontiguousarray(values), tensor.name)
+    return numpy_helper.from_array(np.array(values, order="C"), tensor.name)

@@ -140,7 +140,8 @@ class PruneReport:
         settings: options, passes and seed.
         versions: of spa-onnx and what it builds on.
         notes: what a user should know about this result.
-        repair: what compensation did; None where there was none.
+        repair: what compensation did, and how far outputs are from the original's; None where no
+            pass ran the model.
         latency: how a budget in latency was met; None for other budgets.
     """
 

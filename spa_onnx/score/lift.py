@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,16 @@ class Scores:
 
     Attributes:
         worth: scores by dim, ``(rows, lanes)``; lanes that can go for nothing have zero.
-        free: lanes of dims that can go for nothing, as many in every row.
+        free: lanes of dims that weights prove to be worth nothing, as many in every row; they go
+            whatever the budget is.
         notes: what passes had to say, with the number of dims that it is about.
+        dead: the same with those that did not move on the inputs, which are only first to go.
     """
 
     worth: Mapping[Dim, FloatArray]
     free: Mapping[Dim, int]
     notes: tuple[str, ...] = ()
+    dead: Mapping[Dim, int] = field(default_factory=dict)
 
 
 def score(
@@ -64,14 +67,15 @@ def score(
     worth: dict[Dim, FloatArray] = {}
     free: dict[Dim, int] = {}
     reader = WeightReader(analysis, consumers)
-    dead = DeadLanes(analysis, runs)
+    dead, certain = DeadLanes(analysis, runs), DeadLanes(analysis)
+    counts: dict[Dim, int] = {}
     comparable: bool = getattr(importance, "comparable", False)
     for dim in analysis.dims:
         weights = reader.weights(dim)
         raw = _raw(importance, weights, seed)
         if not np.isfinite(raw).all():
             raise NonFiniteWeightsError(dim.name, sorted({m.tensor for m in dim.members}))
-        nothing = dead.of(dim)
+        nothing, proved = dead.of(dim), certain.of(dim)
         mean = 1 / weights.rows if comparable else raw.mean()
         scores = (raw / mean if mean > 0 else raw).reshape(nothing.shape)
         labels = analysis.propagation.space.orbits(dim.dim)
@@ -79,13 +83,14 @@ def score(
             members = np.maximum(1, np.bincount(labels, minlength=dim.dim.size))
             scores = (np.bincount(labels, scores[0], dim.dim.size) / members)[labels][None]
             nothing = whole_orbits(nothing[0], labels)[None]
+            proved = whole_orbits(proved[0], labels)[None]
         if nothing.any():
             scores = np.where(nothing, 0.0, np.maximum(scores, np.finfo(np.float64).tiny))
         worth[dim.dim] = scores
-        count = int(nothing.sum(axis=1).min())
-        if count:
-            free[dim.dim] = count
-    return Scores(worth, free, reader.notes())
+        counts[dim.dim] = int(nothing.sum(axis=1).min())
+        if proved.any():
+            free[dim.dim] = int(proved.sum(axis=1).min())
+    return Scores(worth, {d: n for d, n in free.items() if n}, reader.notes(), counts)
 
 
 def _raw(importance: Importance, weights: DimWeights, seed: int) -> FloatArray:
@@ -105,12 +110,13 @@ def _raw(importance: Importance, weights: DimWeights, seed: int) -> FloatArray:
 
 def notes_of(scores: Scores, kept: Mapping[Dim, Kept]) -> tuple[str, ...]:
     """Return what to tell of the scores: notes of passes, and lanes that went for nothing."""
-    if not scores.free:
+    dead = {dim: count for dim, count in scores.dead.items() if count}
+    if not dead:
         return scores.notes
-    found = sum(scores.free.values())
+    found = sum(dead.values())
     gone = sum(
         min(count, dim.size - (kept[dim].count if dim in kept else dim.size))
-        for dim, count in scores.free.items()
+        for dim, count in dead.items()
     )
-    where = f"{found} dead or constant lanes were found in {len(scores.free)} dims"
+    where = f"{found} dead or constant lanes were found in {len(dead)} dims"
     return (*scores.notes, f"{where}, and {gone} of them removed before any other lane")

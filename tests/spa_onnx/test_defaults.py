@@ -11,6 +11,7 @@ from spa_onnx.report.make import distance_notes
 from spa_onnx.report.report import RepairReport
 from tests.builders import GraphBuilder
 from tests.onnx_runs import run
+from tests.spa_onnx.untracked import shaped
 
 
 def network() -> onnx.ModelProto:
@@ -133,3 +134,29 @@ def test_the_report_says_how_many_inputs_would_be_enough(count: int, thin: bool)
     if thin:
         assert notes[0].startswith("2 of 3 layers")
         assert "48 inputs would be enough" in notes[0]
+
+
+def test_models_of_old_versions_are_run_with_other_weights_too() -> None:
+    model = network()
+    known = {entry.name for entry in model.graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.name not in known:
+            kind = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            model.graph.input.append(kind)
+    model.ir_version = 3
+    del model.opset_import[:]
+    model.opset_import.add(version=8)
+    report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.6))).report
+    assert report.repair is not None
+    assert report.repair.layers > 0
+
+
+def test_a_first_layer_may_turn_its_weight() -> None:
+    g = GraphBuilder(opset=17)
+    values = g.random.standard_normal((3, 3, 3, 8)).astype(np.float32)
+    w = g.transpose(g.constant(values), 3, 2, 0, 1)
+    y = g.node("Conv", [g.input("x", ("N", 3, 16, 16)), w], pads=[1, 1, 1, 1])
+    x = g.relu(g.conv(g.relu(g.batch_norm(shaped(g, y, ("N", 8, 16, 16)))), 8, 3))
+    model = g.model(g.gemm(g.flatten(g.global_average_pool(x)), 4))
+    report = spa_onnx.prune(model, spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.6))).report
+    assert report.repair is not None

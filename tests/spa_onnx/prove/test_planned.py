@@ -21,7 +21,8 @@ def network() -> onnx.ModelProto:
     sides = [g.node("Gemm", [y, z, shared]) for z in (w, v)]
     one = g.constant(np.array([0.5], np.float32))
     tail = g.constant(g.random.standard_normal((8, 4)).astype(np.float32))
-    return g.model(g.node("Gemm", [g.relu(g.add(*sides)), tail, one]))
+    scaled = g.node("Mul", [g.relu(g.add(*sides)), g.constant(np.array(0.5, np.float32))])
+    return g.model(g.node("Gemm", [scaled, tail, one]))
 
 
 def repaired(model: onnx.ModelProto) -> spa_onnx.PruneResult:

@@ -215,26 +215,39 @@ def constant_lanes() -> tuple[onnx.ModelProto, AnyArray]:
     ("importance", "compensation", "left"),
     [("obspa", None, 7), ("obspa", "ridge", 5), ("l2", "mean-to-bias", 5), ("flap", "affine", 5)],
 )
-def test_constants_are_free_where_a_bias_takes_them(
+def test_constants_go_first_where_a_bias_takes_them(
     importance: str, compensation: str | None, left: int
 ) -> None:
     model, inputs = constant_lanes()
     config = spa_onnx.PruneConfig(
-        spa_onnx.KeepFlops(1.0), importance, calibration=inputs, compensation=compensation
+        spa_onnx.KeepFlops(left / 8), importance, calibration=inputs, compensation=compensation
     )
     result = spa_onnx.prune(model, config)
     assert result.report.dims[0].after == left
+    assert any(f"{8 - left} dead or constant lanes" in note for note in result.report.notes)
     (a,), (b,) = (run(m, {"x": inputs}) for m in (model, result.model))
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_constants_of_inputs_that_are_made_up_prove_nothing() -> None:
     model, _ = constant_lanes()
-    config = spa_onnx.PruneConfig(spa_onnx.KeepFlops(1.0), "obspa", compensation="ridge")
+    config = spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.6), "obspa", compensation="ridge")
+    assert not any(
+        "dead or constant" in note for note in spa_onnx.prune(model, config).report.notes
+    )
+
+
+def test_lanes_that_inputs_never_move_stay_where_the_budget_leaves_room() -> None:
+    model, inputs = constant_lanes()
+    config = spa_onnx.PruneConfig(
+        spa_onnx.KeepFlops(1.0), "obspa", compensation="ridge", calibration=inputs
+    )
     assert spa_onnx.prune(model, config).report.dims[0].after == 8
 
 
 def test_a_few_inputs_do_not_make_a_lane_dead() -> None:
     model, inputs = constant_lanes()
-    config = spa_onnx.PruneConfig(spa_onnx.KeepFlops(1.0), "obspa", calibration=inputs[:100])
-    assert spa_onnx.prune(model, config).report.dims[0].after == 8
+    config = spa_onnx.PruneConfig(spa_onnx.KeepFlops(0.6), "obspa", calibration=inputs[:100])
+    assert not any(
+        "dead or constant" in note for note in spa_onnx.prune(model, config).report.notes
+    )
