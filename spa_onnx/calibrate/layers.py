@@ -15,6 +15,7 @@ from spa_onnx.calibrate.transposed import TransposedConvolution
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.tensors import FLOATS
 from spa_onnx.normalise.graph import Graph
+from spa_onnx.ops.rule import RefusalError
 
 __all__ = ["Convolution", "Layer", "Places", "Product", "Stored", "layers_of"]
 
@@ -22,16 +23,17 @@ COMPUTED = FLOATS - {onnx.TensorProto.BFLOAT16}
 """Types that ONNX Runtime computes layers in on a CPU, and that numpy knows."""
 
 
-def layers_of(graph: Graph) -> Iterator[Layer]:
+def layers_of(graph: Graph, *, shared: bool = False) -> Iterator[Layer]:
     """Yield the linear layers of the main graph, in the order in which they run.
 
-    Left out are weights that another node reads too, for what suits one use spoils another.
+    Left out are weights that another node reads too, for what suits one use spoils another, unless
+    they are asked for as ``shared``.
     """
-    finder = _Finder(graph)
+    finder = _Finder(graph, shared=shared)
     for node in graph.nodes:
         try:
             layer = None if node.scope else finder.layer(node)
-        except DAMAGED:
+        except (RefusalError, *DAMAGED):
             continue  # the analysis says what is wrong with the node
         if layer is not None and _has_plain_bias(layer, graph):
             yield layer
@@ -62,8 +64,8 @@ def _is_linear(node: Node) -> bool:
 class _Finder:
     """Recognises layers, and follows their weights back to where they are stored."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, *, shared: bool = False) -> None:
+        self._graph, self._shared = graph, shared
         self._uses = Counter(name for node in graph.nodes for name in node.inputs)
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
 
@@ -130,7 +132,9 @@ class _Finder:
         return Stored(name, order or tuple(range(len(tensor.dims))), element)
 
     def _is_own(self, name: str) -> bool:
-        """Say whether one node alone reads a tensor."""
+        """Say whether one node alone reads a tensor, where that matters."""
+        if self._shared:
+            return True
         hidden = name in self._graph.captured or name in self._graph.outputs
         return self._uses[name] == 1 and not hidden
 

@@ -15,7 +15,7 @@ from spa_onnx.errors import InternalError, NonFiniteWeightsError
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.score.consumers import ConsumerReader
 from spa_onnx.score.dead import DeadLanes, Runs, whole_orbits
-from spa_onnx.score.protocol import Importance
+from spa_onnx.score.protocol import Importance, WholeNetwork
 from spa_onnx.score.weights import DimWeights, WeightReader
 
 FloatArray = NDArray[np.float64]
@@ -70,8 +70,10 @@ def score(
     dead, certain = DeadLanes(analysis, runs), DeadLanes(analysis)
     counts: dict[Dim, int] = {}
     comparable: bool = getattr(importance, "comparable", False)
-    for dim in analysis.dims:
-        weights = reader.weights(dim)
+    seen = [reader.weights(dim) for dim in analysis.dims]
+    if isinstance(importance, WholeNetwork):
+        importance = importance.prepare(analysis, seen)
+    for dim, weights in zip(analysis.dims, seen, strict=True):
         raw = _raw(importance, weights, seed)
         if not np.isfinite(raw).all():
             raise NonFiniteWeightsError(dim.name, sorted({m.tensor for m in dim.members}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spa_onnx.analyse.dims import Analysis
 from spa_onnx.score.weights import DimWeights
 
 FloatArray = NDArray[np.float64]
@@ -27,12 +29,30 @@ class Importance(Protocol):
     Entry point group ``spa_onnx.importance``; a frozen dataclass, its fields are its options. A
     class may have two more attributes: ``needs``, a frozen set of :data:`Need`, and ``comparable``,
     true where scores of different dims are in one unit already and must not be normalised by dim.
+    One that looks at all dims at once has a second method, see :class:`WholeNetwork`.
     """
 
     def score(self, weights: DimWeights, rng: np.random.Generator) -> FloatArray:
         """Return the worth of every unit, shape ``(units,)``, finite and non-negative.
 
         ``rng`` is seeded by the user's ``--seed`` and the dim's name.
+        """
+        ...
+
+
+@runtime_checkable
+class WholeNetwork(Protocol):
+    """A pass that has to see the whole network before it can score a dim.
+
+    An importance pass with this method is asked once, and what it returns scores the dims.
+    """
+
+    def prepare(self, analysis: Analysis, weights: Sequence[DimWeights]) -> Importance:
+        """Return what scores the dims.
+
+        Args:
+            analysis: the solved graph; its ``propagation.graph`` has nodes and weights.
+            weights: of every dim, in the order of ``analysis.dims``.
         """
         ...
 

@@ -16,7 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Dim, IntArray
+from spa_onnx.algebra.expression import Axes, Dim, IntArray, size_of
+from spa_onnx.algebra.size import Polynomial
+from spa_onnx.algebra.space import Space
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.analyse.members import Member, Role
 from spa_onnx.errors import InternalError
@@ -104,25 +106,7 @@ class WeightReader:
         if tensor is None or tensor.data_type not in SCORED:
             return None
         axes = self.analysis.propagation.axes_of(member.tensor) or ()
-        lanes = KeptLanes(self.analysis.propagation.space, {})
-        inside = lanes.lanes_by_position(axes[member.axis])
-        lane = inside[dim.dim, 0]
-        if dim.rows is None:
-            return Labels((member.axis,), lane)
-        row = inside.get((dim.rows, 0))
-        if row is not None:
-            return Labels((member.axis,), np.where(lane < 0, -1, row * dim.dim.size + lane))
-        for k, other in enumerate(axes):
-            row = lanes.lanes_by_position(other).get((dim.rows, 0)) if k != member.axis else None
-            if row is not None:
-                units = np.where(lane[None] < 0, -1, row[:, None] * dim.dim.size + lane[None])
-                straight = k < member.axis
-                return (
-                    Labels((k, member.axis), units)
-                    if straight
-                    else Labels((member.axis, k), units.T)
-                )
-        return None
+        return labels_along(self.analysis.propagation.space, dim, axes, member.axis)
 
     def sums(self, saliency: Saliency, name: str, axes: tuple[int, ...]) -> FloatArray:
         """Return the saliency of a tensor summed over all but the given axes."""
@@ -146,6 +130,26 @@ class WeightReader:
                     total += part
         for axes, total in totals.items():
             self._sums[saliency, name, axes] = total
+
+
+def labels_along(space: Space, dim: PrunableDim, axes: Axes, axis: int) -> Labels | None:
+    """Return the units along an axis that holds a dim; None where its rows are on no axis."""
+    lanes = KeptLanes(space, {})
+    inside = lanes.lanes_by_position(axes[axis])
+    lane = inside[dim.dim, 0]
+    if dim.rows is None:
+        return Labels((axis,), lane)
+    row = inside.get((dim.rows, 0))
+    if row is not None:
+        return Labels((axis,), np.where(lane < 0, -1, row * dim.dim.size + lane))
+    for k, other in enumerate(axes):
+        if k == axis or isinstance(size_of(other), Polynomial):
+            continue
+        row = lanes.lanes_by_position(other).get((dim.rows, 0))
+        if row is not None:
+            units = np.where(lane[None] < 0, -1, row[:, None] * dim.dim.size + lane[None])
+            return Labels((k, axis), units) if k < axis else Labels((axis, k), units.T)
+    return None
 
 
 def _blocks(analysis: Analysis, name: str) -> Iterator[tuple[slice, NDArray[np.floating]]]:
@@ -194,6 +198,11 @@ class DimWeights:
     def units(self) -> int:
         """Return the number of units, ``rows * lanes``."""
         return self.rows * self.lanes
+
+    @property
+    def matrix_count(self) -> int:
+        """Return along how many axes of weights lanes are made or summed over."""
+        return sum(member.role != "follows" for member in self._dim.members)
 
     def total(self, saliency: Saliency, *roles: Role) -> FloatArray:
         """Return the sum of an elementwise saliency over all weights of each unit.

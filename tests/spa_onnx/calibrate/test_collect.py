@@ -50,7 +50,7 @@ def test_the_memory_decides_how_often_not_what(memory: int) -> None:
     rich, poor = (moments(ArrayBatches({"x": pictures()}, 8), m) for m in (10**9, memory))
     for a, b in zip(rich.layers, poor.layers, strict=True):
         (full,), (found,) = rich.of([a]), poor.of([b])
-        assert np.array_equal(full.mean, found.mean)
+        assert np.allclose(full.mean, found.mean, rtol=1e-4, atol=1e-6)
         if moment_bytes(a) <= memory:
             assert np.array_equal(full.covariance, found.covariance)
         else:

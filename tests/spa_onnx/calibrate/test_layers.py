@@ -214,3 +214,19 @@ def test_layers_inside_bodies_are_left_out() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert not list(layers_of(graph_of(model)))
+
+
+def test_a_layer_without_a_valid_window_is_none() -> None:
+    g = GraphBuilder(opset=13)
+    model = g.model(g.conv(g.conv(g.input("x", (1, 3, 6, 6)), 4), 2))
+    (strides,) = (a for a in model.graph.node[0].attribute if a.name == "strides")
+    strides.ints[:] = [0, 0]
+    assert [layer.width for layer in layers_of(graph_of(model))] == [2]
+
+
+def test_a_weight_that_two_nodes_read_is_a_layer_of_each_if_asked_for() -> None:
+    g = GraphBuilder(opset=13)
+    x, weight = g.input("x", (1, 4, 6, 6)), g.weight(4, 4, 3, 3)
+    model = g.model(g.conv(g.relu(g.conv(x, 4, 3, weight=weight)), 4, 3, weight=weight))
+    assert not list(layers_of(graph_of(model)))
+    assert [layer.width for layer in layers_of(graph_of(model), shared=True)] == [4, 4]

@@ -1,10 +1,13 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import onnx
 import pytest
 
 import spa_onnx
+from spa_onnx.analyse.dims import Analysis
 from spa_onnx.errors import InternalError, NonFiniteWeightsError
 from spa_onnx.score.lift import score
 from spa_onnx.score.weights import DimWeights
@@ -85,3 +88,23 @@ def test_a_seed_draws_other_numbers_for_every_dim_and_the_same_ones_again() -> N
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
     assert not np.array_equal(first[0], first[1])
+
+
+def test_a_pass_may_see_the_whole_network_first() -> None:
+    class Whole:
+        calls: ClassVar[list[list[str]]] = []
+
+        def prepare(self, analysis: Analysis, weights: Sequence[DimWeights]) -> Given:
+            self.calls.append([w.name for w in weights])
+            assert [w.lanes for w in weights] == [d.dim.size for d in analysis.dims]
+            return Given((1.0, 5.0, 3.0))
+
+        def score(self, weights: DimWeights, rng: np.random.Generator) -> np.ndarray:
+            raise AssertionError
+
+    analysis = spa_onnx.analyze(chain())
+    found = score(analysis, Whole(), 0).worth
+    assert Whole.calls == [[d.name for d in analysis.dims]]
+    expected = score(analysis, Given((1.0, 5.0, 3.0)), 0).worth
+    for dim, scores in found.items():
+        np.testing.assert_array_equal(scores, expected[dim])
