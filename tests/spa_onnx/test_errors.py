@@ -163,6 +163,7 @@ ELSEWHERE = {
     "CalibrationFileError",  # calibrate/test_array_files.py
     "PreprocessError",  # calibrate/test_preprocess.py
     "LatencyBudgetError",  # latency/test_search.py
+    "OtherWeightsError",  # prove/test_planned.py
     "RecipeError",  # test_recipe.py
     "EvaluationError", "ClusterError",  # bench/criteria/test_criteria.py
 }  # fmt: skip

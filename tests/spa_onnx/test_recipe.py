@@ -38,7 +38,7 @@ def test_a_configuration_takes_passes_that_are_given_before_those_of_the_recipe(
 
 def test_a_recipe_may_align_widths() -> None:
     text = '[importance]\npass = "l1"\n'
-    assert PruneConfig.of_recipe(parse_recipe(text, "mine")).align == 1
+    assert PruneConfig.of_recipe(parse_recipe(text, "mine")).align is None
     assert PruneConfig.of_recipe(parse_recipe("align = 4\n" + text, "mine")).align == 4
     assert PruneConfig.of_recipe(parse_recipe("align = 4\n" + text, "mine"), align=2).align == 2
     assert PruneConfig.of_recipe("latency").align == vector_lanes()
