@@ -120,12 +120,12 @@ class ResumedRuns:
     def _cuts(self, starts: Sequence[int]) -> list[tuple[int, Piece]]:
         """Return places in front of layers, and what comes behind them."""
         nodes = [node for inner in all_graphs(self.model.graph) for node in inner.node]
-        if any(node.op_type in RANDOM for node in nodes):
+        if not starts or any(node.op_type in RANDOM for node in nodes):
             return []  # a part draws other numbers than the whole
         chosen = sorted({starts[k * len(starts) // (CUTS + 1)] for k in range(1, CUTS + 1)})
         graph = self.model.graph
         found = []
-        for start in chosen if starts else ():
+        for start in chosen:
             pieces = cut_before(graph, set(graph.node[start].output))
             if len(pieces) == 2 and pieces[0].nodes:
                 found.append((start, pieces[1]))

@@ -74,6 +74,14 @@ def test_the_first_of_several_changed_layers_decides_where_a_run_begins() -> Non
         assert np.allclose(a[1], b[1], atol=1e-5)
 
 
+def test_a_network_without_layers_to_change_is_run_once() -> None:
+    graph = normalise(load(network().SerializeToString()))
+    batches = Listed([{"x": np.ones((4, 3, 8, 8), np.float32)}])
+    runs = ResumedRuns(graph.model, graph.weights, batches, (), 10**9)
+    runs.prepare()
+    assert [len(outputs) for outputs in runs.dense] == [2]
+
+
 def test_a_network_that_draws_numbers_is_run_as_a_whole() -> None:
     runs, _ = prepared(network(random=True))
     assert [t.start for t in runs.tails] == [0]
