@@ -85,15 +85,15 @@ class PruneConfig:
         """
         chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
         given = {key: value for key, value in options.items() if value is not None}
-        decided = {"allocation"} if isinstance(given.get("budget", Ratio(0.5)), Ratio) else set()
-        left_out = decided | set(given)
         if chosen.inputs == "given" and "calibration" not in given:
             problem = "needs calibration inputs (--calib); data-free makes some up"
             raise RecipeError(chosen.name, problem)
         if chosen.inputs == "made up" and "calibration" in given:
             problem = "makes up its inputs; for those of --calib there is calibrated"
             raise RecipeError(chosen.name, problem)
-        made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in left_out}
+        made: dict[str, Any] = {k: chosen.make(k) for k in chosen.passes if k not in given}
+        if isinstance(given.get("budget", Ratio(0.5)), Ratio):
+            made.pop("allocation", None)
         if chosen.align is not None and "align" not in given:
             made["align"] = vector_lanes() if chosen.align == VECTOR else chosen.align
         return PruneConfig(**made, **given, recipe=chosen.text)

@@ -20,6 +20,7 @@ from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import FLOAT_BYTES, items_of
 from spa_onnx.calibrate.pairing import Pairing, Side, lane_axis, pairings_of
+from spa_onnx.execute.feeds import symbols_in
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.store import WeightStore
 from spa_onnx.plan.lanes import KeptLanes
@@ -155,28 +156,13 @@ class PairMoments:
         for feeds in self.batches:
             values = dict(zip(made, session.run(made, feeds) if made else [], strict=True))
             values |= {name: np.asarray(feeds[name]) for name in names if name in fed}
-            symbols = bound_symbols(self.analysis, feeds)
+            symbols = symbols_in(self.analysis.propagation, feeds)
             for adder in adders.values():
                 adder.add(values, symbols)
             done += items_of(feeds)
             if self.observer is not None:
                 self.observer(done, self.batches.samples)
         self._found |= {key: adder.sums() for key, adder in adders.items()}
-
-
-def bound_symbols(analysis: Analysis, feeds: Mapping[str, Any]) -> dict[str, int]:
-    """Return the numbers of the symbols that inputs show as a length of their own."""
-    found: dict[str, int] = {}
-    for entry in analysis.propagation.graph.inputs:
-        axes = analysis.propagation.axes.get(entry.name) or ()
-        shape = np.shape(feeds[entry.name]) if entry.name in feeds else ()
-        for e, n in zip(axes, shape, strict=False):
-            match terms_of(size_of(e)):
-                case (((name,), 1),):
-                    found[name] = n
-                case _:
-                    pass
-    return found
 
 
 @dataclass(slots=True)

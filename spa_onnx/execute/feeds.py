@@ -194,3 +194,18 @@ def table_rows(state: Propagation) -> dict[str, int]:
             name = origin[node.inputs[1]]
             rows[name] = min(rows.get(name, length), length)
     return rows
+
+
+def symbols_in(state: Propagation, feeds: Mapping[str, Any]) -> dict[str, int]:
+    """Return numbers for the symbols of inputs' axes, from the inputs of a run."""
+    found: dict[str, int] = {}
+    for name, array in feeds.items():
+        axes = state.axes.get(name)
+        if axes is None or not hasattr(array, "shape"):
+            continue
+        for size, length in zip(sizes_of(axes), array.shape, strict=False):
+            if isinstance(size, Polynomial) and len(terms_of(size)) == 1:
+                ((monomial, factor),) = terms_of(size)
+                if len(monomial) == 1 and factor == 1:
+                    found[monomial[0]] = int(length)
+    return found

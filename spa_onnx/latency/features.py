@@ -8,10 +8,11 @@ from typing import Any
 
 import onnx
 
-from spa_onnx.algebra.expression import Dim, sizes_of
-from spa_onnx.algebra.size import Polynomial, Size, product, terms_of
+from spa_onnx.algebra.expression import Dim
+from spa_onnx.algebra.size import Size, product
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.cost.polynomial import Lengths
+from spa_onnx.execute.feeds import symbols_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +94,3 @@ def _edges(graph: onnx.GraphProto) -> tuple[dict[str, int], dict[int, list[int]]
             if name in makers:
                 after.setdefault(makers[name], []).append(k)
     return makers, after
-
-
-def symbols_in(state: Propagation, feeds: Mapping[str, Any]) -> dict[str, int]:
-    """Return numbers for the symbols of inputs' axes, from the inputs of a run."""
-    found: dict[str, int] = {}
-    for name, array in feeds.items():
-        axes = state.axes.get(name)
-        if axes is None or not hasattr(array, "shape"):
-            continue
-        for size, length in zip(sizes_of(axes), array.shape, strict=False):
-            if isinstance(size, Polynomial) and len(terms_of(size)) == 1:
-                ((monomial, factor),) = terms_of(size)
-                if len(monomial) == 1 and factor == 1:
-                    found[monomial[0]] = int(length)
-    return found

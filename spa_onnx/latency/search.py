@@ -85,7 +85,6 @@ class Met:
         target: seconds that were asked for.
         dense: seconds of the original, the median of all its runs.
         estimated: seconds that the profiles let expect.
-        latest: the measurement of the result.
         rounds: models that were measured.
     """
 
@@ -93,7 +92,6 @@ class Met:
     target: float
     dense: float
     estimated: float
-    latest: Comparison
     rounds: int
 
 
@@ -123,7 +121,7 @@ def meet(
     found = search.run()
     estimated = search.expected(found.widths) * search.dense
     target = search.goal * search.dense
-    return Met(found.widths, target, search.dense, estimated, found.measured, len(search.trials))
+    return Met(found.widths, target, search.dense, estimated, len(search.trials))
 
 
 def _anchors(problem: AllocationProblem) -> list[IntArray]:

@@ -12,7 +12,8 @@ import spa_onnx
 from spa_onnx import KeepFlops, MaxLatency, PruneConfig
 from spa_onnx.algebra.size import Polynomial
 from spa_onnx.errors import LatencyBudgetError, UsageError
-from spa_onnx.latency.features import node_features, symbols_in
+from spa_onnx.execute.feeds import symbols_in
+from spa_onnx.latency.features import node_features
 from spa_onnx.pipeline import analyze
 from tests.builders import GraphBuilder
 
