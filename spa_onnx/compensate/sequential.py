@@ -27,11 +27,11 @@ from spa_onnx.compensate.left import left_as_cut
 from spa_onnx.compensate.pair import PairCompensation
 from spa_onnx.compensate.pairs import PairedLayers, store
 from spa_onnx.compensate.refit import Compensation, LayerSamples
-from spa_onnx.compensate.shelf import Shelf
 from spa_onnx.compensate.walk import Walk
 from spa_onnx.errors import InternalError
 from spa_onnx.execute.pieces import Piece, cut_before, stored_names
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.execute.shelf import Shelf
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.normalise.order import sort_nodes

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spa_onnx.compensate.shelf import Shelf
+from spa_onnx.execute.shelf import Shelf
 
 
 @pytest.fixture
