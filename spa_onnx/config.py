@@ -15,7 +15,7 @@ from spa_onnx.recipe import VECTOR, Recipe, find_recipe
 PROOF_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.proof_memory``; a proof takes about half a gigabyte beside it."""
 
-STATISTICS_MEMORY = 1_000_000_000
+STATISTICS_MEMORY = 1_500_000_000
 """Default of ``PruneConfig.statistics_memory``."""
 
 

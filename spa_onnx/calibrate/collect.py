@@ -14,6 +14,7 @@ import onnx
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.moments import LEAST_BLOCK, Moments
+from spa_onnx.calibrate.put_aside import PutAside
 from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.load.store import WeightStore
@@ -22,6 +23,11 @@ MOST_SAMPLES, LEAST_PER_FEATURE, WORK = 32768, 5, 2e10
 """Samples of a layer: as many as a fixed work allows, never fewer than five for each feature."""
 
 FLOAT_BYTES = 8
+
+FILES = 16
+"""Files of moments that had to make room, in shares of the memory."""
+
+Key = tuple[object, ...]
 
 
 def sample_count(features: int) -> int:
@@ -60,8 +66,9 @@ class LayerMoments:
     """Second moments by layer, as many at a time as the memory allows.
 
     Layers that see the same features share them. What does not fit is collected in another run
-    over the batches when its turn comes. Of a layer whose covariances alone are above the memory
-    only variances are collected, see :attr:`coarse`.
+    over the batches when its turn comes. What makes room for it waits in temporary files of up to
+    :data:`FILES` times the memory; beyond that it is collected again. Of a layer whose covariances
+    alone are above the memory only variances are collected, see :attr:`coarse`.
 
     Attributes:
         model: skeleton of the dense model.
@@ -82,7 +89,8 @@ class LayerMoments:
     seed: int
     session_memory: int
     observer: Callable[[int, int], None] | None = None
-    _found: dict[tuple[object, ...], Moments] = field(default_factory=dict)
+    _found: dict[Key, Moments] = field(default_factory=dict)
+    _aside: PutAside | None = None
     _thin: dict[str, float] = field(default_factory=dict)
 
     def of(self, wanted: Iterable[Layer]) -> list[Moments]:
@@ -101,8 +109,14 @@ class LayerMoments:
 
     def seen(self, layers: Sequence[Layer]) -> list[Moments]:
         """Return the same, perhaps of no samples where a layer sees nothing finite."""
-        if any(layer.key not in self._found for layer in layers):
-            self._collect({layer.key for layer in layers})
+        keys = {layer.key for layer in layers}
+        if not keys <= set(self._found):
+            self._make_room(keys)
+            self._found |= {
+                k: self._files.get(k) for k in keys - set(self._found) if k in self._files
+            }
+        if not keys <= set(self._found):
+            self._collect(keys)
         return [self._found[layer.key] for layer in layers]
 
     @property
@@ -129,16 +143,28 @@ class LayerMoments:
     def _bytes(self, layer: Layer) -> int:
         return moment_bytes(layer) if self._fits(layer) else 0
 
-    def _collect(self, keys: set[tuple[object, ...]]) -> None:
+    @property
+    def _files(self) -> PutAside:
+        if self._aside is None:
+            self._aside = PutAside(FILES * self.memory)
+        return self._aside
+
+    def _make_room(self, keys: set[Key]) -> None:
+        """Put the moments of all other layers into files."""
+        for key in set(self._found) - keys:
+            self._files.put(key, self._found.pop(key))
+
+    def _collect(self, keys: set[Key]) -> None:
         """Run over all batches for these layers and for as many behind them as fit."""
-        self._found = {key: m for key, m in self._found.items() if key in keys}
         first = min(k for k, layer in enumerate(self.layers) if layer.key in keys)
         chosen = {layer.key: layer for layer in self.layers if layer.key in keys - set(self._found)}
         room = self.memory - sum(map(self._bytes, chosen.values()))
         held = {layer.key: layer for layer in self.layers if layer.key in self._found}
         room -= sum(map(self._bytes, held.values()))
         for layer in self.layers[first:]:
-            if layer.key in chosen or layer.key in self._found or layer.passes_through:
+            if layer.key in chosen or layer.key in self._found or layer.key in self._files:
+                continue
+            if layer.passes_through:
                 continue
             room -= self._bytes(layer)
             if room < 0:

@@ -35,7 +35,7 @@ class Moments:
 
     diagonal: bool = False
     count: int = 0
-    _shift: tuple[FloatArray, FloatArray] = field(default_factory=lambda: (_NOTHING, _NOTHING))
+    _shift: tuple[Array, Array] = field(default_factory=lambda: (_NOTHING, _NOTHING))
     _totals: list[FloatArray] = field(default_factory=list)
     _waiting: list[tuple[Array, Array]] = field(default_factory=list)
     _waiting_count: int = 0
@@ -58,8 +58,8 @@ class Moments:
         x, y = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
         self._waiting, self._waiting_count = [], 0
         if not self._totals:
-            self._shift = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
-        x, y = _ready(x - self._shift[0]), _ready(y - self._shift[1])
+            self._shift = _mean(x), _mean(y)
+        x, y = _shifted(x, self._shift[0]), _shifted(y, self._shift[1])
         made = [x.sum(axis=1, dtype=np.float64), y.sum(axis=1, dtype=np.float64)]
         if self.diagonal:
             made.append(np.square(x).sum(axis=1, dtype=np.float64))
@@ -113,6 +113,17 @@ class Moments:
         ours, theirs = self._sums[1] / self.count, self._sums[0] / self.count
         return self._sums[3] / self.count - ours[:, :, None] * theirs[:, None, :]
 
+    @property
+    def arrays(self) -> list[Array]:
+        """Return all that is known, for :meth:`of`."""
+        sums = self._sums
+        return [*self._shift, *sums]
+
+    @staticmethod
+    def of(arrays: list[Array], count: int, diagonal: bool) -> Moments:
+        """Return the moments that had these arrays."""
+        return Moments(diagonal, count, (arrays[0], arrays[1]), arrays[2:])
+
 
 _NOTHING: FloatArray = np.zeros((0, 0))
 
@@ -128,9 +139,21 @@ def _finite(x: Array, y: Array) -> tuple[Array, Array]:
     return x, y
 
 
-def _ready(shifted: FloatArray) -> Array:
-    """Return ``(groups, samples, numbers)`` in the type to multiply in."""
-    high = float(np.abs(shifted).max(initial=0.0))
+def _mean(x: Array) -> Array:
+    """Return the means, ``(groups, numbers)``, rounded to the type of ``x``."""
+    mean: Array = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+    return mean
+
+
+def _shifted(x: Array, shift: Array) -> Array:
+    """Return ``(groups, samples, numbers)`` less a shift, in the type to multiply in.
+
+    What is in ``x`` is lost.
+    """
+    if max(x.max(initial=0.0), -x.min(initial=0.0)) > LARGE:
+        x = x.astype(np.float64)
+    x -= shift
+    high = max(x.max(initial=0.0), -x.min(initial=0.0))
     exact = high > LARGE or 0 < high < 1 / LARGE
-    moved = np.moveaxis(shifted, 0, 1)
-    return np.ascontiguousarray(moved if exact else moved.astype(np.float32))
+    wanted = np.float64 if exact else np.float32
+    return np.ascontiguousarray(np.moveaxis(x, 0, 1), wanted)

@@ -1,11 +1,18 @@
 """Second moments of a whole network, by layer."""
 
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from spa_onnx.calibrate.batches import ArrayBatches
+from spa_onnx.calibrate import collect
+from spa_onnx.calibrate.batches import ArrayBatches, Batches, Feeds
 from spa_onnx.calibrate.collect import LayerMoments, items_of, moment_bytes
 from spa_onnx.calibrate.layers import layers_of
+from spa_onnx.calibrate.put_aside import PutAside
 from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.score.consumers import Consumer
@@ -15,7 +22,7 @@ from tests.spa_onnx.calibrate.listed import Listed
 from tests.spa_onnx.calibrate.some_layers import graph_of
 
 
-def moments(inputs: Listed | ArrayBatches, memory: int = 10**9) -> LayerMoments:
+def moments(inputs: Batches, memory: int = 10**9) -> LayerMoments:
     g = GraphBuilder(opset=17)
     x = g.input("x", ("N", 3, 8, 8))
     a = g.relu(g.conv(x, 6, 3))
@@ -86,3 +93,49 @@ def test_the_energy_of_a_consumer_is_the_variance_of_its_output() -> None:
     x, w = rng.standard_normal((50, 4)), rng.standard_normal((1, 3, 4))
     consumer = Consumer(w, np.cov(x.T, bias=True)[None], np.arange(4)[None], x.mean(axis=0)[None])
     assert np.isclose(consumer.energy, (x @ w[0].T).var(axis=0).sum())
+
+
+@dataclass
+class Counted:
+    """Batches that count how often they are read."""
+
+    batches: ArrayBatches
+    samples: int = 30
+    runs: int = 0
+
+    def __iter__(self) -> Iterator[Feeds]:
+        self.runs += 1
+        return iter(self.batches)
+
+    def first(self, items: int) -> Batches:
+        return self.batches.first(items)
+
+
+def test_what_made_room_is_not_collected_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = moments(ArrayBatches({"x": pictures()}, 8))
+    wanted = [whole.of([layer])[0] for layer in whole.layers]
+    read = {}
+    for files in (16, 0):
+        monkeypatch.setattr(collect, "FILES", files)
+        batches = Counted(ArrayBatches({"x": pictures()}, 8))
+        poor = moments(batches, max(map(moment_bytes, whole.layers)))
+        for _ in range(3):
+            for layer, full in zip(poor.layers, wanted, strict=True):
+                (found,) = poor.of([layer])
+                assert found.count == full.count
+                assert np.allclose(found.covariance, full.covariance, atol=1e-6)
+                assert np.allclose(found.mean, full.mean, atol=1e-6)
+        read[files] = batches.runs
+    assert 1 < read[16] <= len(whole.layers)
+    assert read[0] > read[16]
+
+
+def test_files_of_moments_go_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    collected = moments(ArrayBatches({"x": pictures()}, 8))
+    aside = PutAside(10**6)
+    for layer in collected.layers:
+        aside.put(layer.key, collected.of([layer])[0])
+    assert list(tmp_path.iterdir())
+    del aside
+    assert not list(tmp_path.iterdir())
