@@ -12,7 +12,7 @@ from spa_onnx.analyse.dims import Analysis
 from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.made_up import made_up
 from spa_onnx.config import PruneConfig
-from spa_onnx.latency.machine import LocalMachine, open_timed
+from spa_onnx.latency.machine import LocalMachine
 from spa_onnx.latency.measure import Comparison
 from spa_onnx.latency.search import Met, meet
 from spa_onnx.load.model import LoadedModel
@@ -40,7 +40,7 @@ def decide(
 
     def timing(result: Path | bytes) -> LatencyReport:
         """Measure the result itself: a repair may have given it biases that it had not."""
-        return _report(met, local, local.against(open_timed(result, local.threads)))
+        return _report(met, local, local.against(result))
 
     return met.widths, timing
 

@@ -62,18 +62,26 @@ class LocalMachine:
         """Return the shapes of the inputs of a run."""
         return {n: tuple(a.shape) for n, a in self.feeds.items() if hasattr(a, "shape")}
 
-    def compare(self, widths: IntArray) -> Comparison:
-        """Time a model of these widths against the dense one."""
+    def compare(self, widths: IntArray, goal: float | None = None) -> Comparison:
+        """Time a model of these widths against the dense one; see :meth:`Stopwatch.compare`."""
         kept = keep_best(self.analysis, self.scores, widths)
-        with _opened(rewrite(self.analysis, kept), self.loaded, self.threads) as session:
-            return self.against(session)
+        with _written(rewrite(self.analysis, kept), self.loaded) as path:
+            return self.against(path, goal)
 
-    def against(self, session: ort.InferenceSession) -> Comparison:
-        """Time an open model against the dense one."""
-        with self._dense() as dense:
-            pruned = _run(session, self.feeds, PrunedModelRefusedError)
-            original = _run(dense, self.feeds, partial(self._refused, "run"))
-            return self.watch.compare(original, pruned)
+    def against(self, result: Path | bytes, goal: float | None = None) -> Comparison:
+        """Time a model against the dense one."""
+        with _written(Rewritten(self.loaded.skeleton, {}, ()), self.loaded) as path:
+
+            @contextmanager
+            def opened() -> Generator[tuple[Run, Run]]:
+                dense = open_timed(path, self.threads, refused=partial(self._refused, "load"))
+                pruned = open_timed(result, self.threads)
+                yield (
+                    _run(dense, self.feeds, partial(self._refused, "run")),
+                    _run(pruned, self.feeds, PrunedModelRefusedError),
+                )
+
+            return self.watch.compare(opened, goal)
 
     def estimate(self, widths: Sequence[IntArray]) -> LatencyModel:
         """Return a model of the time from profiles at some widths, the dense ones first."""
@@ -91,8 +99,8 @@ class LocalMachine:
             for k, chosen in enumerate(widths):
                 model = rewrite(self.analysis, keep_best(self.analysis, self.scores, chosen))
                 tag_nodes(model.model, features.numbers)
-                opened = _opened(model, self.loaded, self.threads, folder / f"{k}")
-                sessions.append(stack.enter_context(opened))
+                path = stack.enter_context(_written(model, self.loaded))
+                sessions.append(open_timed(path, self.threads, folder / f"{k}"))
             runs = [_run(session, self.feeds, PrunedModelRefusedError) for session in sessions]
             for run in runs * WARM_UP:
                 run()
@@ -105,13 +113,6 @@ class LocalMachine:
                     break
             files = [Path(session.end_profiling()) for session in sessions]
             return [read_profile(file, done, WARM_UP) for file in files]
-
-    @contextmanager
-    def _dense(self) -> Generator[ort.InferenceSession]:
-        whole = Rewritten(self.loaded.skeleton, {}, ())
-        refused = partial(self._refused, "load")
-        with _opened(whole, self.loaded, self.threads, refused=refused) as session:
-            yield session
 
     def _refused(self, stage: str, message: str) -> RuntimeRefusedError:
         return RuntimeRefusedError(self.loaded.label, stage, message)
@@ -130,18 +131,11 @@ def _run(session: ort.InferenceSession, feeds: Feeds, refused: Callable[[str], E
 
 
 @contextmanager
-def _opened(
-    model: Rewritten,
-    loaded: LoadedModel,
-    threads: int,
-    profile: Path | None = None,
-    refused: Callable[[str], Exception] = PrunedModelRefusedError,
-) -> Generator[ort.InferenceSession]:
-    """Write a model to a temporary folder and open it from there."""
+def _written(model: Rewritten, loaded: LoadedModel) -> Generator[Path]:
+    """Write a model to a temporary folder."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spa-onnx-")))
-        file = stack.enter_context(pending_file(model, loaded, folder / "model.onnx"))
-        yield open_timed(file.path, threads, profile, refused)
+        yield stack.enter_context(pending_file(model, loaded, folder / "model.onnx")).path
 
 
 def open_timed(

@@ -24,6 +24,12 @@ FloatArray = NDArray[np.float64]
 ROUNDINGS = (1, 4, 8, 16)
 """Numbers of lanes that kernels may compute together; 16 floats are the widest vector."""
 
+LEAST_SLOPE = 0.05
+"""The least that a node gains by less work, in shares of time proportional to work.
+
+On a busy machine times may seem not to depend on widths at all; then work alone decides, instead of
+nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -132,6 +138,8 @@ def _curves(
                 least[k], roundings[k], knots[k], heights[k] = bent, rounding, at[k, order], risen
     spans, rises = np.diff(knots, axis=1), np.diff(heights, axis=1)
     slopes = np.divide(rises, spans, out=np.zeros_like(rises), where=spans > 0)
+    proportional = heights.mean(axis=1) / np.maximum(knots.max(axis=1, initial=0.0), 1.0)
+    slopes = np.maximum(slopes, LEAST_SLOPE * proportional[:, None])
     return LatencyModel(work, roundings, knots, slopes, constant + float(heights[:, 0].sum()))
 
 

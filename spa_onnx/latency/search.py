@@ -58,8 +58,8 @@ class Machine(Protocol):
         """Return a model of the time from profiles at some widths, the dense ones first."""
         ...
 
-    def compare(self, widths: IntArray) -> Comparison:
-        """Time a model of these widths against the dense one."""
+    def compare(self, widths: IntArray, goal: float | None = None) -> Comparison:
+        """Time a model of these widths against the dense one, most precisely near the goal."""
         ...
 
 
@@ -209,7 +209,7 @@ class _Search:
         for trial in self.trials:
             if np.array_equal(trial.widths, widths):
                 return trial, True
-        self.trials.append(Trial(widths, self.machine.compare(widths)))
+        self.trials.append(Trial(widths, self.machine.compare(widths, self.goal)))
         self.tell(len(self.trials), ROUNDS + 2)
         return self.trials[-1], False
 

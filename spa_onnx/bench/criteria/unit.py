@@ -22,7 +22,6 @@ from spa_onnx.calibrate.sources import read_calibration
 from spa_onnx.config import PruneConfig
 from spa_onnx.errors import CalibrationError, SpaError
 from spa_onnx.latency.decide import local_machine
-from spa_onnx.latency.machine import open_timed
 from spa_onnx.latency.measure import Comparison
 from spa_onnx.load.model import load
 from spa_onnx.pipeline import analyze, prune
@@ -162,7 +161,7 @@ def _timed(unit: Unit, output: Path) -> Comparison | None:
         machine = local_machine(loaded, analysis, {}, config, batches)
     except CalibrationError:
         return None
-    return machine.against(open_timed(output, machine.threads))
+    return machine.against(output)
 
 
 def _config(unit: Unit) -> PruneConfig:

@@ -101,14 +101,15 @@ class Counted:
 
     batches: ArrayBatches
     samples: int = 30
+    origin: str = "counted"
     runs: int = 0
 
     def __iter__(self) -> Iterator[Feeds]:
         self.runs += 1
         return iter(self.batches)
 
-    def first(self, items: int) -> Batches:
-        return self.batches.first(items)
+    def first(self, count: int) -> Batches:
+        return self.batches.first(count)
 
 
 def test_what_made_room_is_not_collected_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ class SyntheticMachine:
         assert np.array_equal(widths[0], self.sizes)
         return quadratic(self.sizes)
 
-    def compare(self, widths: IntArray) -> Comparison:
+    def compare(self, widths: IntArray, goal: float | None = None) -> Comparison:
         rng = np.random.default_rng(len(self.measured))
         load = 1 + self.drift * rng.uniform()
         self.measured.append(tuple(widths.tolist()))

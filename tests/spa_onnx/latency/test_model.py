@@ -40,6 +40,14 @@ def test_lanes_that_fill_up_a_vector_are_free() -> None:
     assert model.marginal(np.array([33, 32]), 0) > 0
 
 
+def test_less_work_is_worth_something_where_profiles_show_nothing() -> None:
+    times = profile(*WIDTHS[0])
+    model = fit(FEATURES, WIDTHS, [times for _ in WIDTHS])
+    narrow = np.array([8, 8])
+    assert 0 < model.at(WIDTHS[0]) - model.at(narrow) < 0.2 * model.at(WIDTHS[0])
+    assert model.marginal(WIDTHS[0], 0) > 0
+
+
 def test_what_did_not_run_counts_for_the_node_that_it_was_fused_into() -> None:
     assert FEATURES.homes([0, 2, 3]) == {0: 0, 1: 2, 2: 2, 3: 3}
     assert FEATURES.homes([1, 3]) == {0: 1, 1: 1, 2: 3, 3: 3}
