@@ -32,7 +32,6 @@ from spa_onnx.plan.settings import (
 )
 from spa_onnx.result import PruneResult
 from spa_onnx.rewrite.apply import CannotResizeError, rewrite
-from spa_onnx.rewrite.writer import to_bytes
 from spa_onnx.stages import Observer, Stages
 
 if TYPE_CHECKING:
@@ -182,7 +181,8 @@ def verify(
 ) -> Proof:
     """Prove that ``pruned`` is what ``plan`` makes of ``model``.
 
-    Where the plan's run repaired weights, it is proved with the plan's weights in their place.
+    Where the plan's run repaired weights, it is proved with the plan's weights in their place;
+    what the repaired numbers do is not proved, only that they are finite.
 
     Raises:
         ProofFailedError: it is not.
@@ -198,12 +198,13 @@ def verify(
     kept = plan.lanes(analysis, name)
     shapes = config.input_shapes
     result = load(pruned)
-    if is_repaired(plan):
-        from spa_onnx.prove.planned import with_planned_weights
+    if not is_repaired(plan):
+        return prove(loaded, analysis, kept, result, seed, shapes, proof_memory)
+    from spa_onnx.prove.planned import with_planned_weights
 
-        planned = to_bytes(rewrite(analysis, kept), loaded)
-        result = with_planned_weights(result, load(planned))
-    return prove(loaded, analysis, kept, result, seed, shapes, proof_memory)
+    with with_planned_weights(result, rewrite(analysis, kept), loaded) as (planned, repaired):
+        proof = prove(loaded, analysis, kept, planned, seed, shapes, proof_memory)
+        return replace(proof, repaired=repaired)
 
 
 # -- parts --------------------------------------------------------------------------------------

@@ -49,11 +49,5 @@ def verify(
     if as_json:
         click.echo(proof_json(proof), nl=False)
         return
-    from spa_onnx.plan.settings import is_repaired, read_plan
-
     with console() as screen:
-        if is_repaired(read_plan(plan)[0]):
-            screen.print(
-                "The weights were repaired: proved with those that the plan makes in their place."
-            )
         print_proof(screen, proof)

@@ -43,7 +43,7 @@ class Comparison:
     def joined(parts: Sequence[Comparison]) -> Comparison:
         """Return the comparison of models that were opened several times."""
         dense, pruned = [p.dense for p in parts], [p.pruned for p in parts]
-        ratios = [p.ratio for p in parts]
+        ratios = [ratio for p in parts for ratio in (p.sessions or [p.ratio])]
         return Comparison(np.concatenate(dense), np.concatenate(pruned), ratios)
 
     @property

@@ -38,6 +38,8 @@ class Proof:
         memory: bytes that the weights of one session could take.
         unrun: why the reference could not be run behind the compared tensors; empty if it was. Some
             exports hold sizes that depend on what the original computed when it was traced.
+        repaired: weights of the result that had other numbers than its plan makes of the
+            original's; the plan's were proved in their place.
     """
 
     outputs: tuple[Difference, ...]
@@ -47,6 +49,7 @@ class Proof:
     pieces: int
     memory: int
     unrun: str = ""
+    repaired: int = 0
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -57,7 +60,15 @@ class Proof:
             f"output {name!r} was not compared: it lies behind {operator}"
             for name, operator in self.skipped.items()
         )
-        return (*([f"{masked}: {words}"] if words else ()), *behind)
+        numbers = (
+            f"{self.repaired} repaired weights were replaced by those that the plan makes: "
+            "what their own numbers do is not proved, only that they are finite"
+        )
+        return (
+            *([numbers] if self.repaired else ()),
+            *([f"{masked}: {words}"] if words else ()),
+            *behind,
+        )
 
     @property
     def largest(self) -> float:

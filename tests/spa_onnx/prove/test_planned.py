@@ -1,5 +1,7 @@
 """Repaired models are proved with the weights of their plans."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -40,6 +42,28 @@ def test_with_the_weights_of_its_plan_a_repaired_model_is_what_was_proved() -> N
     proof = verify(model, result.model, result.plan)
     assert proof.largest < 1e-5
     assert proof.power > 1e-3
+    assert proof.repaired == 8  # four weights and their biases
+    assert "not proved" in proof.limits[0]
+
+
+def test_weights_that_lie_outside_are_replaced_file_by_file(tmp_path: Path) -> None:
+    model = network()
+    result = repaired(model)
+    onnx.save(result.model, tmp_path / "pruned.onnx", save_as_external_data=True, size_threshold=0)
+    proof = verify(model, tmp_path / "pruned.onnx", result.plan)
+    assert proof.repaired == verify(model, result.model, result.plan).repaired
+
+
+def test_no_repair_makes_numbers_that_are_not_finite() -> None:
+    model = network()
+    result = repaired(model)
+    other = result.model
+    weight = next(t for t in other.graph.initializer if len(t.dims) == 2)
+    broken = numpy_helper.to_array(weight).copy()
+    broken[0, 0] = np.nan
+    weight.CopyFrom(numpy_helper.from_array(broken, weight.name))
+    with pytest.raises(OtherWeightsError, match="not finite"):
+        verify(model, other, result.plan)
 
 
 def test_another_network_is_no_result_of_the_plan() -> None:
