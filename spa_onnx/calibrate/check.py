@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class Checker:
     items: int = 0
     _first: dict[str, Any] = field(default_factory=dict)
     _varies: bool = False
+    _seen: set[bytes] = field(default_factory=set)
+    _copies: int = 0
 
     def names(self, given: Mapping[str, Any]) -> None:
         """Refuse inputs that the model has not, and the lack of those that it has.
@@ -69,6 +72,7 @@ class Checker:
         self.shapes({name: array.shape for name, array in fitting.items()})
         for spec in self.signature:
             self._values(spec, fitting[spec.name])
+        self._copies += sum(self._is_copy(fitting, k) for k in range(self._length(fitting)))
         self.items += self.signature.count(fitting)
         return self.signature.ordered(fitting)
 
@@ -120,15 +124,38 @@ class Checker:
                 f"calibration inputs are constant ({values}): nothing can be learnt from them. "
                 "Give real inputs, preprocessed as the model expects"
             )
-        if self.items < FEW:
+        different = self.items - self._copies
+        if self._copies:
             self.note(
-                f"only {self.items} calibration items: statistics of so few are rough; "
+                f"{self._copies} of {self.items} calibration items are copies of others, which "
+                "tell nothing new"
+            )
+        if different < FEW:
+            self.note(
+                f"only {different} calibration items: statistics of so few are rough; "
                 f"{SENSIBLE} or more are sensible"
             )
 
     def note(self, text: str) -> None:
         """Keep a note."""
         self.notes[text] = None
+
+    def _length(self, feeds: Feeds) -> int:
+        """Return how many items a batch has of which each is a part of every input."""
+        if any(spec.items is None or feeds[spec.name].dtype.hasobject for spec in self.signature):
+            return 0
+        return self.signature.count(feeds)
+
+    def _is_copy(self, feeds: Feeds, item: int) -> bool:
+        """Say whether an item was seen before."""
+        digest = blake2b(digest_size=16)
+        for spec in self.signature:
+            digest.update(np.ascontiguousarray(feeds[spec.name].take(item, spec.items)).tobytes())
+        key = digest.digest()
+        if key in self._seen:
+            return True
+        self._seen.add(key)
+        return False
 
     def _typed(self, spec: InputSpec, array: Feed) -> Feed:
         """Return an array in the type of its input."""

@@ -130,7 +130,11 @@ class PairMoments:
         dims = self.analysis.dims
         for dim in dims[dims.index(first) :]:
             for pairing in self.pairings(dim):
-                room -= self._bytes(pairing)
+                needed = self._bytes(pairing)
+                if needed > self.memory:
+                    self._found[pairing.name, dim.dim] = None
+                    continue
+                room -= needed
                 if room >= 0 or dim is first:
                     chosen[pairing.name, dim.dim] = pairing, dim
         self._run(chosen)
@@ -144,6 +148,8 @@ class PairMoments:
         return 2 * FLOAT_BYTES * max(1, others) * lanes**2
 
     def _run(self, chosen: Mapping[tuple[str, Dim], tuple[Pairing, PrunableDim]]) -> None:
+        if not chosen:
+            return
         self._found |= dict.fromkeys(chosen)
         names = sorted({p.source(s) for p, _ in chosen.values() for s in p.sides})
         fed = {entry.name for entry in self.model.graph.input}

@@ -68,7 +68,7 @@ class PairedLayers:
         """Find the layers of products; ``model`` is the dense skeleton as it is run.
 
         Of ``others``, layers without a product, the outputs are at most left out.
-        ``lanes`` are a plan's. The second moments of one layer's outputs may take ``memory`` bytes.
+        ``lanes`` are a plan's. The second moments of all layers' outputs may take ``memory`` bytes.
         """
         if not pairings:
             return
@@ -80,31 +80,36 @@ class PairedLayers:
         read = first_run(model, self.weights, batches, session_memory)
         joints, left = joints_of(finder, layers, pairings, read)
         for joint in joints:
-            why = next(
-                filter(None, (self._refusal(la, lanes, memory) for la in joint.layers)), None
-            )
+            why = self._take(joint.layers, lanes, memory)
             if why is None:
                 self.joints.append(joint)
             else:
                 left[joint.pairing.name] = why
         self.left += [(p.node, left[p.name]) for p in pairings if p.name in left]
-        both = [layer for joint in self.joints for layer in joint.layers]
-        both += [la for la in others if self._refusal(la, lanes, memory) is None]
-        self.layers = {layer.node.outputs[0]: layer for layer in both}
+        for layer in others:
+            self._take([layer], lanes, memory)
         for name, handle in editor.handles(self.layers.values()).items():
             bias = editor.value(handle.bias).astype(np.float64).reshape(-1)
             self._biases[name] = bias * self.layers[name].bias_factor
             self._sums[name] = np.zeros((bias.size, bias.size))
 
-    def _refusal(self, layer: Layer, lanes: KeptLanes, memory: int) -> str | None:
+    def _take(self, layers: Sequence[Layer], lanes: KeptLanes, memory: int) -> str | None:
+        """Add layers to those whose outputs are mixed; return why not, if that cannot be."""
+        both = self.layers | {layer.node.outputs[0]: layer for layer in layers}
+        if why := next(filter(None, (self._refusal(la, lanes) for la in layers)), None):
+            return why
+        if sum(layer.width**2 for layer in both.values()) * FLOAT_BYTES > memory:
+            return "second moments of its layers' outputs take more than the statistics memory"
+        self.layers = both
+        return None
+
+    def _refusal(self, layer: Layer, lanes: KeptLanes) -> str | None:
         """Return why the outputs of a layer cannot be mixed, if they cannot."""
         into = (self.dense.axes_of(layer.source) or ())[layer.axis]
         if lanes.is_ragged((self.output_axis(layer),)):
             return "its layer keeps other outputs for every row of its input"
         if set(dims_in(self.output_axis(layer))) & set(dims_in(into)):
             return "its layer reads lanes of the dim that it makes"
-        if layer.width**2 * FLOAT_BYTES > memory:
-            return "second moments of its layer's outputs take more than the statistics memory"
         return None
 
     def output_axis(self, layer: Layer) -> Expr:

@@ -89,6 +89,21 @@ def test_few_items_are_noted_with_how_many_are_sensible() -> None:
     assert "128 or more" in note
 
 
+def test_copies_of_an_item_do_not_count() -> None:
+    x = pictures(10)
+    copies, few = read(np.concatenate([x[:7], x[:7]]), image_model()).notes
+    assert "7 of 14 calibration items are copies of others" in copies
+    assert "only 7 calibration items" in few
+    assert read(x, image_model()).notes == ()
+
+
+def test_items_that_share_one_input_are_no_copies() -> None:
+    mask = np.ones_like(IDS)
+    assert read({"input_ids": IDS, "attention_mask": mask}, token_model()).notes == ()
+    both = {"input_ids": IDS[[0, 1] * 8], "attention_mask": mask[[0, 1] * 8]}
+    assert "14 of 16 calibration items" in read(both, token_model()).notes[0]
+
+
 def test_inputs_that_are_constant_beside_others_that_vary_are_ordinary() -> None:
     mask = np.ones_like(IDS)
     assert read({"input_ids": IDS, "attention_mask": mask}, token_model()).batches.samples == 8

@@ -123,13 +123,15 @@ def batches(model: onnx.ModelProto) -> Listed:
     return Listed([dict(random_feeds(model, k, {"N": n})) for k, n in enumerate((16, 16, 16, 7))])
 
 
-def repaired(model: onnx.ModelProto, importance: str = "random") -> RepairReport:
+def repaired(
+    model: onnx.ModelProto, importance: str = "random", memory: int = 10**9
+) -> RepairReport:
     """Prune lanes of queries and keys alone, and return the report of the repair."""
     first, *others = (d.name for d in spa_onnx.analyze(model, granularity=("head-dims",)).dims)
     config = spa_onnx.PruneConfig(
         spa_onnx.Ratio(0.5), importance=importance, compensation="ridge",
         calibration=batches(model), granularity=("head-dims",),
-        exclude=tuple(name.split(":")[0] + "*" for name in others),
+        exclude=tuple(name.split(":")[0] + "*" for name in others), statistics_memory=memory,
     )  # fmt: skip
     result = spa_onnx.prune(model, config)
     onnx.checker.check_model(result.model, full_check=True)
@@ -147,6 +149,19 @@ def test_redundant_lanes_of_queries_and_keys_are_not_missed(
     assert report.products == 1
     assert report.left == ()
     assert report.after < 1e-3 * report.before  # the ridge's
+
+
+def test_the_memory_holds_for_both_sides_together() -> None:
+    both = 2 * (HEADS * WIDTH) ** 2 * 8
+    assert repaired(_plain(), memory=both).products == 1
+    report = repaired(_plain(), memory=both - 1)
+    assert report.products == 0
+    assert "more than the statistics memory" in report.left[0].reason
+
+
+def test_products_above_the_memory_are_scored_by_weights() -> None:
+    kept = repaired(_plain(), "obspa", memory=10**9), repaired(_plain(), "obspa", memory=100)
+    assert kept[0].before < kept[1].before
 
 
 def _rotated(g: GraphBuilder, x: str) -> str:
