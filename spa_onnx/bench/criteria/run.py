@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from spa_onnx.bench.criteria.unit import Outcome, Unit, failed, run_unit
 from spa_onnx.bench.lines import Lines
@@ -31,7 +33,8 @@ DIED = "its process died, or one beside it"
 def processes(jobs: int) -> Generator[Executor]:
     """Yield an executor of fresh local processes, which end with this one.
 
-    Where the work is interrupted they end at once, with what they were at.
+    Where the work is interrupted they end at once, with what they were at; a folder for all their
+    temporary files goes afterwards.
     """
     context = multiprocessing.get_context("spawn")  # forked sessions of ONNX Runtime hang
     others = set(multiprocessing.active_children())
@@ -39,7 +42,10 @@ def processes(jobs: int) -> Generator[Executor]:
     if before is None and jobs > 1:
         os.environ[THREADS] = str(max(1, (os.cpu_count() or 1) // jobs))  # new processes read it
     try:
-        with ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
+        with (
+            TemporaryDirectory(prefix="spa-onnx-", ignore_cleanup_errors=True) as folder,
+            ProcessPoolExecutor(jobs, context, _begin, (folder,)) as pool,
+        ):
             try:
                 yield pool
             except BaseException:
@@ -54,8 +60,9 @@ def processes(jobs: int) -> Generator[Executor]:
             os.environ.pop(THREADS, None)
 
 
-def _end_with_parent() -> None:
+def _begin(folder: str) -> None:
     """Let the system end this process when its parent does, where the system can."""
+    tempfile.tempdir = folder
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -166,8 +167,8 @@ if __name__ == "__main__":
 
 def _interrupted(futures: list[Future[Any]]) -> None:
     with processes(1) as executor:
-        futures.append(executor.submit(os.getpid))
-        futures[0].result()
+        futures += [executor.submit(made) for made in (os.getpid, tempfile.mkdtemp)]
+        assert Path(futures[1].result()).exists()
         futures += [executor.submit(time.sleep, 3600) for _ in range(3)]
         raise KeyboardInterrupt
 
@@ -177,7 +178,8 @@ def test_an_interrupted_bench_does_not_wait_for_what_is_left() -> None:
     with pytest.raises(KeyboardInterrupt):
         _interrupted(futures)
     assert futures[0].result() not in {child.pid for child in multiprocessing.active_children()}
-    for future in futures[1:]:
+    assert not Path(futures[1].result()).parent.exists()
+    for future in futures[2:]:
         assert future.cancelled() or future.exception() is not None
 
 
