@@ -25,7 +25,7 @@ import onnxruntime as ort
 from PIL import Image
 
 import spa_onnx
-from spa_onnx.calibrate.made_up import made_up
+from spa_onnx.inputs.made_up import made_up
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, MaxLatency, Ratio
     from spa_onnx.analyse.dims import Analysis
-    from spa_onnx.calibrate.preprocess import Preprocess
     from spa_onnx.config import PruneConfig
     from spa_onnx.errors import (
         BudgetError,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
         UnknownShapeError,
         UsageError,
     )
+    from spa_onnx.inputs.preprocess import Preprocess
     from spa_onnx.pipeline import analyze, apply, prune, verify
     from spa_onnx.plan.plan import Plan
     from spa_onnx.prove.proof_values import Proof
@@ -56,7 +56,7 @@ _HOMES = {
         "Ratio",
     ),
     "spa_onnx.analyse.dims": ("Analysis",),
-    "spa_onnx.calibrate.preprocess": ("Preprocess",),
+    "spa_onnx.inputs.preprocess": ("Preprocess",),
     "spa_onnx.config": ("PruneConfig",),
     "spa_onnx.errors": (
         "BudgetError",

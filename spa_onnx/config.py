@@ -45,11 +45,11 @@ class PruneConfig:
             stays; None leaves it as it is.
         calibration: inputs for passes that run the model: a path (``.npz``, ``.npy``, ``.jsonl``,
             a folder of images), arrays by input name, one array, an iterable of these, or
-            :class:`~spa_onnx.calibrate.batches.Batches`.
+            :class:`~spa_onnx.inputs.batches.Batches`.
         samples: most items that are used; None takes 512, or of inputs that are made up as many as
             their size allows.
         preprocess: what makes inputs of images and tokens: the path of a description, the name of a
-            preset, or a :class:`~spa_onnx.calibrate.preprocess.Preprocess`.
+            preset, or a :class:`~spa_onnx.inputs.preprocess.Preprocess`.
         recipe: text of the recipe that the passes come from, for reports; see :meth:`of_recipe`.
         statistics_memory: bytes that what is collected from runs may take at once.
         threads: that ONNX Runtime may use within a node where latency is measured.

@@ -11,7 +11,6 @@ import onnx
 
 from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.calibrate.engine import Passes
-from spa_onnx.calibrate.sources import ReadOnce
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.choose import choose
 from spa_onnx.config import PROOF_MEMORY, PruneConfig
@@ -20,6 +19,7 @@ from spa_onnx.defaults import names_passes, with_passes, without_runs
 from spa_onnx.errors import CalibrationError, InternalError, NothingToPruneError
 from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Choice, Finishing
+from spa_onnx.inputs.sources import ReadOnce
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.normalise.graph import Graph, normalise
 from spa_onnx.plan.plan import Plan, make_plan

@@ -1,1 +1,1 @@
-"""What a model does with real or made-up inputs: layers as matrices, and sums over their inputs."""
+"""What a model does with inputs: second moments of its layers, and how far its outputs move."""

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.compensate.walk import Walk
 from spa_onnx.execute.pieces import cut_before
 from spa_onnx.execute.shelf import Shelf
 from spa_onnx.graph.node import STANDARD_DOMAINS
 from spa_onnx.graph.tensors import IR_WITH_FREE_INITIALIZERS
+from spa_onnx.inputs.batches import Batches
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.order import sort_nodes
 from spa_onnx.plan.lanes import KeptLanes

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.layer import Layer
-from spa_onnx.calibrate.moments import LEAST_BLOCK, Moments
 from spa_onnx.calibrate.put_aside import PutAside
 from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.moments import LEAST_BLOCK, Moments
 from spa_onnx.load.store import WeightStore
 
 MOST_SAMPLES, LEAST_PER_FEATURE, WORK = 32768, 5, 2e10

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import keep_best
 from spa_onnx.analyse.dims import Analysis, PrunableDim
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import thinness
 from spa_onnx.calibrate.distance import output_distance
-from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.pair_cuts import PairCuts
 from spa_onnx.calibrate.resumed import ResumedRuns
-from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.ridge import solve_kept
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.variants import Handle, LayerEditor
 from spa_onnx.score.consumers import ConsumerReader
 
 FloatArray = NDArray[np.float64]

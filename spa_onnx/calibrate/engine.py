@@ -13,13 +13,9 @@ from spa_onnx.algebra.expression import Dim
 from spa_onnx.allocate.problem import Allocation
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.calibrate.batch_norm import BatchStatistics, measure
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distortion import DistortionMeter
-from spa_onnx.calibrate.layers import layers_of
-from spa_onnx.calibrate.made_up import made_up
 from spa_onnx.calibrate.pair_moments import PairMoments
-from spa_onnx.calibrate.sources import Tell, read_calibration
 from spa_onnx.compensate.model import repair_model
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.config import PruneConfig
@@ -28,6 +24,10 @@ from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.execute.session import RefusedError
 from spa_onnx.finish import Repair
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.inputs.made_up import made_up
+from spa_onnx.inputs.sources import Tell, read_calibration
+from spa_onnx.layers.find import layers_of
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.plan.lanes import Kept, KeptLanes
 from spa_onnx.plan.settings import default_allocation

@@ -11,11 +11,11 @@ import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import IntArray
-from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.layer import Layer
-from spa_onnx.calibrate.pairing import Pairing
-from spa_onnx.calibrate.routes import Route, RouteFinder
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.pairing import Pairing
+from spa_onnx.layers.routes import Route, RouteFinder
 from spa_onnx.load.store import WeightStore
 
 Array = NDArray[Any]

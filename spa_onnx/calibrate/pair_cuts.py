@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Dim, dims_in
 from spa_onnx.analyse.dims import PrunableDim
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import draw, samples_wanted
-from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.pair_moments import PairMoments
-from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.pair import FloatArray, PairSamples, nearest
 from spa_onnx.compensate.pairs import PairedLayers
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.variants import Handle, LayerEditor
 from spa_onnx.plan.lanes import Kept, KeptLanes
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Dim, Expr, IntArray, dims_in, size_of
 from spa_onnx.algebra.size import Polynomial, evaluate, terms_of
 from spa_onnx.analyse.dims import Analysis, PrunableDim
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import FLOAT_BYTES, items_of
-from spa_onnx.calibrate.pairing import Pairing, Side, lane_axis, pairings_of
 from spa_onnx.execute.feeds import symbols_in
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.pairing import Pairing, Side, lane_axis, pairings_of
 from spa_onnx.load.store import WeightStore
 from spa_onnx.plan.lanes import KeptLanes
 

@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from spa_onnx.calibrate.moments import Moments
 from spa_onnx.execute.shelf import Shelf
+from spa_onnx.layers.moments import Moments
 
 
 @dataclass(slots=True, weakref_slot=True)

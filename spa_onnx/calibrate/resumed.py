@@ -14,12 +14,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.variants import Handle
 from spa_onnx.execute.pieces import RANDOM, Piece, cut_before, piece_model
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.execute.session import Session, WholeSession, create_session
 from spa_onnx.graph.tensors import all_graphs
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.variants import Handle
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.order import sort_nodes
 

@@ -13,13 +13,13 @@ from onnx import helper
 
 from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.compensate.refit import Compensation
 from spa_onnx.compensate.sequential import SequentialRepair
 from spa_onnx.config import PruneConfig
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.graph.tensors import IR_WITH_FREE_INITIALIZERS, captured_names
+from spa_onnx.inputs.batches import Batches
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.load.store import WeightStore, is_external
 from spa_onnx.load.wire import INLINE_LIMIT

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from spa_onnx.algebra.expression import Axes, Expr, dims_in
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import FLOAT_BYTES
 from spa_onnx.calibrate.joints import Joint, first_run, joints_of
-from spa_onnx.calibrate.layer import WITHOUT_BIAS, Layer
-from spa_onnx.calibrate.layers import layers_of
-from spa_onnx.calibrate.pairing import Pairing
-from spa_onnx.calibrate.routes import RouteFinder
-from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.pair import FloatArray, PairSamples
 from spa_onnx.errors import InternalError
 from spa_onnx.graph.node import Node
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.find import layers_of
+from spa_onnx.layers.layer import WITHOUT_BIAS, Layer
+from spa_onnx.layers.pairing import Pairing
+from spa_onnx.layers.routes import RouteFinder
+from spa_onnx.layers.variants import Handle, LayerEditor
 from spa_onnx.load.store import WeightStore
 from spa_onnx.plan.lanes import KeptLanes
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.calibrate.moments import Moments
+from spa_onnx.layers.moments import Moments
 
 FloatArray = NDArray[np.float64]
 

@@ -17,12 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.calibrate.collect import draw, moment_bytes, samples_wanted
-from spa_onnx.calibrate.layers import Layer, Places, layers_of
-from spa_onnx.calibrate.moments import Moments
-from spa_onnx.calibrate.pairing import Pairing, lane_axis, pairings_of
-from spa_onnx.calibrate.variants import Handle, LayerEditor
 from spa_onnx.compensate.left import left_as_cut
 from spa_onnx.compensate.pair import PairCompensation
 from spa_onnx.compensate.pairs import PairedLayers, store
@@ -32,6 +27,11 @@ from spa_onnx.errors import InternalError
 from spa_onnx.execute.pieces import Piece, cut_before, stored_names
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.execute.shelf import Shelf
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.find import Layer, Places, layers_of
+from spa_onnx.layers.moments import Moments
+from spa_onnx.layers.pairing import Pairing, lane_axis, pairings_of
+from spa_onnx.layers.variants import Handle, LayerEditor
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.normalise.order import sort_nodes

@@ -15,13 +15,13 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from spa_onnx.calibrate.batches import Batches
 from spa_onnx.errors import InternalError
 from spa_onnx.execute.pieces import Piece, piece_model
 from spa_onnx.execute.piecewise import run_values, type_of, value_of
 from spa_onnx.execute.runtime import seed_random
 from spa_onnx.execute.session import create_session
 from spa_onnx.execute.shelf import Shelf
+from spa_onnx.inputs.batches import Batches
 from spa_onnx.load.store import WeightStore
 
 Array = NDArray[Any]

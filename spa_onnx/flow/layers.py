@@ -11,11 +11,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.calibrate.convolution import Convolution
-from spa_onnx.calibrate.layer import Array, Layer
-from spa_onnx.calibrate.transposed import TransposedConvolution
 from spa_onnx.flow.spot import BlockedError, Edge
 from spa_onnx.flow.values import FloatArray, Flow, summed
+from spa_onnx.layers.convolution import Convolution
+from spa_onnx.layers.layer import Array, Layer
+from spa_onnx.layers.transposed import TransposedConvolution
 
 Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """Which lanes stay in a layer's input and output, each of a shape that broadcasts to the tensor."""

@@ -21,7 +21,6 @@ from spa_onnx.algebra.expression import Dim, size_of, sizes_of
 from spa_onnx.algebra.size import Polynomial
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.layers import DAMAGED, Layer, layers_of
 from spa_onnx.flow.layers import channel_matrix, layer_edge, side_axis
 from spa_onnx.flow.rules import RULES
 from spa_onnx.flow.spot import BlockedError, Edge, Spot
@@ -29,6 +28,7 @@ from spa_onnx.flow.values import FloatArray, Flow, total
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.shapes import tensor_type
 from spa_onnx.graph.tensors import FLOATS
+from spa_onnx.layers.find import DAMAGED, Layer, layers_of
 from spa_onnx.normalise.graph import CONTROL_FLOW
 from spa_onnx.plan.lanes import Kept, KeptLanes
 

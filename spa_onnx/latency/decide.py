@@ -9,9 +9,9 @@ from spa_onnx.algebra.expression import Dim, IntArray
 from spa_onnx.allocate.budget import MaxLatency
 from spa_onnx.allocate.problem import Allocation, AllocationProblem, FloatArray
 from spa_onnx.analyse.dims import Analysis
-from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.made_up import made_up
 from spa_onnx.config import PruneConfig
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.inputs.made_up import made_up
 from spa_onnx.latency.machine import LocalMachine
 from spa_onnx.latency.measure import Comparison
 from spa_onnx.latency.search import Met, meet

@@ -13,8 +13,8 @@ from spa_onnx.algebra.size import Polynomial
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.calibrate.collect import LayerMoments, thinness
-from spa_onnx.calibrate.layer import Layer
 from spa_onnx.calibrate.pair_moments import PairMoments
+from spa_onnx.layers.layer import Layer
 from spa_onnx.plan.lanes import KeptLanes
 
 FloatArray = NDArray[np.float64]

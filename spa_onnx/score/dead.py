@@ -16,8 +16,8 @@ import numpy as np
 from spa_onnx.algebra.expression import Dim, IntArray, dims_in
 from spa_onnx.analyse.dims import Analysis, PrunableDim
 from spa_onnx.calibrate.collect import LayerMoments
-from spa_onnx.calibrate.layers import Layer, layers_of
 from spa_onnx.graph.node import Node
+from spa_onnx.layers.find import Layer, layers_of
 from spa_onnx.ops.rule import Coupling, Neutral
 from spa_onnx.plan.lanes import BoolArray
 from spa_onnx.score.consumers import units_of

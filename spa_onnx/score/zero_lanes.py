@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import Axes, Dim, IntArray, dims_in, size_of
 from spa_onnx.algebra.size import Polynomial
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.layers import Convolution, Layer
 from spa_onnx.graph.node import Node
+from spa_onnx.layers.find import Convolution, Layer
 from spa_onnx.plan.lanes import BoolArray, KeptLanes
 
 # fmt: off

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 import spa_onnx
-from spa_onnx.calibrate.preprocess import read_preprocess
 from spa_onnx.cli import main
+from spa_onnx.inputs.preprocess import read_preprocess
 from spa_onnx.ops.rules import RULES
 from spa_onnx.recipe import PARTS, parse_recipe
 from spa_onnx.score.weights import DimWeights

@@ -5,9 +5,9 @@ import onnx
 import pytest
 
 import spa_onnx
-from spa_onnx.calibrate.moments import Moments
 from spa_onnx.compensate.refit import LayerSamples
 from spa_onnx.errors import UsageError
+from spa_onnx.layers.moments import Moments
 from spa_onnx.passes.affine import Affine
 from tests.builders import GraphBuilder
 from tests.onnx_runs import run

@@ -6,8 +6,8 @@ import pytest
 from onnx import numpy_helper
 
 import spa_onnx
-from spa_onnx.calibrate.moments import Moments
 from spa_onnx.compensate.refit import LayerSamples
+from spa_onnx.layers.moments import Moments
 from spa_onnx.passes.mean_to_bias import MeanToBias
 from tests.builders import GraphBuilder
 from tests.onnx_runs import run

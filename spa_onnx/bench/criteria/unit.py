@@ -18,9 +18,9 @@ from typing import Literal
 
 from spa_onnx.allocate.budget import Budget, KeepFlops, KeepParams, KeepSize, MaxLatency, Ratio
 from spa_onnx.bench.criteria.evaluate import find_evaluation
-from spa_onnx.calibrate.sources import read_calibration
 from spa_onnx.config import PruneConfig
 from spa_onnx.errors import CalibrationError, SpaError
+from spa_onnx.inputs.sources import read_calibration
 from spa_onnx.latency.decide import local_machine
 from spa_onnx.latency.measure import Comparison
 from spa_onnx.load.model import load

@@ -8,9 +8,9 @@ import onnx
 from numpy.typing import NDArray
 
 import spa_onnx
-from spa_onnx.calibrate.batches import Batches
-from spa_onnx.calibrate.signature import Signature, signature_of
-from spa_onnx.calibrate.sources import CalibrationInputs, read_calibration
+from spa_onnx.inputs.batches import Batches
+from spa_onnx.inputs.signature import Signature, signature_of
+from spa_onnx.inputs.sources import CalibrationInputs, read_calibration
 from tests.builders import GraphBuilder
 
 Array = NDArray[Any]

@@ -9,8 +9,8 @@ from onnx import helper, numpy_helper
 
 import spa_onnx
 from spa_onnx.calibrate.batch_norm import BatchStatistics, measure
-from spa_onnx.calibrate.batches import ArrayBatches
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.inputs.batches import ArrayBatches
 from spa_onnx.load.model import load
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import normalise

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from spa_onnx.calibrate import collect
-from spa_onnx.calibrate.batches import ArrayBatches, Batches, Feeds
 from spa_onnx.calibrate.collect import LayerMoments, items_of, moment_bytes
-from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.calibrate.put_aside import PutAside
 from spa_onnx.errors import CalibrationError
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.inputs.batches import ArrayBatches, Batches, Feeds
+from spa_onnx.layers.find import layers_of
 from spa_onnx.score.consumers import Consumer
 from tests.builders import GraphBuilder
 from tests.graph_writer import AnyArray
 from tests.spa_onnx.calibrate.listed import Listed
-from tests.spa_onnx.calibrate.some_layers import graph_of
+from tests.spa_onnx.layers.some_layers import graph_of
 
 
 def moments(inputs: Batches, memory: int = 10**9) -> LayerMoments:

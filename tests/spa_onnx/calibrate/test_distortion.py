@@ -5,17 +5,17 @@ import pytest
 
 import spa_onnx
 from spa_onnx.allocate.problem import keep_best
-from spa_onnx.calibrate.batches import ArrayBatches
 from spa_onnx.calibrate.collect import LayerMoments
 from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.distortion import DistortionMeter, curve_through, marks_of
-from spa_onnx.calibrate.layers import layers_of
+from spa_onnx.inputs.batches import ArrayBatches
+from spa_onnx.layers.find import layers_of
 from spa_onnx.passes.obspa import GroupObs
 from spa_onnx.score.consumers import ConsumerReader
 from spa_onnx.score.lift import score
 from tests.builders import GraphBuilder
 from tests.onnx_runs import run
-from tests.spa_onnx.calibrate.some_layers import graph_of
+from tests.spa_onnx.layers.some_layers import graph_of
 
 
 def test_curves_start_at_nothing_rise_and_meet_what_was_measured() -> None:

@@ -5,10 +5,10 @@ import onnx
 import pytest
 
 from spa_onnx.calibrate import resumed
-from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.calibrate.resumed import ResumedRuns
-from spa_onnx.calibrate.variants import LayerEditor
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.layers.find import layers_of
+from spa_onnx.layers.variants import LayerEditor
 from spa_onnx.load.model import load
 from spa_onnx.normalise.graph import normalise
 from tests.builders import GraphBuilder

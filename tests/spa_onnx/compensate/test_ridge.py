@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spa_onnx.calibrate.moments import Moments
 from spa_onnx.compensate.refit import LayerSamples, residual
 from spa_onnx.compensate.ridge import solve_kept, solve_ridge
 from spa_onnx.errors import UsageError
+from spa_onnx.layers.moments import Moments
 from spa_onnx.passes.ridge import Ridge
 
 RNG = np.random.default_rng(0)

@@ -11,9 +11,9 @@ from onnx import TensorProto
 
 import spa_onnx
 from spa_onnx.calibrate.distance import output_distance
-from spa_onnx.calibrate.layers import layers_of
 from spa_onnx.compensate.sequential import SequentialRepair
 from spa_onnx.errors import NothingToPruneError
+from spa_onnx.layers.find import layers_of
 from spa_onnx.load.model import load
 from spa_onnx.normalise.graph import normalise
 from spa_onnx.passes.ridge import Ridge

@@ -1,0 +1,1 @@
+"""Layers as matrices: what they read, what they make, and how to change their weights."""
