@@ -2,6 +2,7 @@
 
     profiles ─ estimate ─ allocate ─ rewrite ─ measure ─ as fast as asked, and not much faster?
                    └──────────── no: another share of the estimate ───────┘
+                        at last: some dims of one model, the others of another
 
 An estimate from profiles orders widths well, but its sum is not the latency of the whole: caches,
 layouts and the runtime's own work between nodes are not in it. So the share of the estimate that an
@@ -28,6 +29,11 @@ PRECISION = 0.01
 
 ROUNDS = 10
 """Models that are measured at most."""
+
+BLENDS = 6
+"""Models that are measured behind these, where none of them is close."""
+
+MOST = ROUNDS + BLENDS
 
 ALLOCATIONS = 24
 """Shares of the estimate that are tried at most; many give widths that were measured already."""
@@ -108,10 +114,10 @@ def meet(
     """
     if not isinstance(problem.budget, MaxLatency):
         raise TypeError("the budget is no latency")
-    tell(0, ROUNDS + 2)
+    tell(0, MOST + 2)
     anchors = _anchors(problem)
     cost = machine.estimate(anchors)
-    tell(1, ROUNDS + 2)
+    tell(1, MOST + 2)
     narrowest = Trial(anchors[-1], machine.compare(anchors[-1]))
     search = _Search(problem, allocation, machine, problem.budget, cost, [narrowest], tell)
     if search.goal < 1 and narrowest.measured.ratio > search.goal:
@@ -200,12 +206,36 @@ class _Search:
                 continue
             point = _Point(share, trial.measured.ratio)
             met, missed = (point, missed) if point.ratio <= self.goal else (met, point)
+        self._blend()
         return self._best()
+
+    def _blend(self) -> None:
+        """Where no share comes close, mix the dims of a model that is too slow with another's.
+
+        Kernels change with widths, so between two shares the latency may jump; from one dim to the
+        next it jumps less.
+        """
+        slow = [t for t in self.trials if t.measured.ratio > self.goal]
+        slowest = min(slow, key=lambda t: t.measured.ratio, default=None)
+        above = self.problem.sizes if slowest is None else slowest.widths
+        below = self._best().widths
+        other = np.flatnonzero(above != below)
+        low, high = 0, len(other)
+        for _ in range(BLENDS):
+            if high - low < 2 or self._is_close():
+                return
+            middle = (low + high) // 2
+            widths = below.copy()
+            widths[other[:middle]] = above[other[:middle]]
+            trial, _ = self._measured(self.problem.feasible(widths))
+            low, high = (middle, high) if trial.measured.ratio <= self.goal else (low, middle)
 
     def _try(self, share: float) -> tuple[Trial, bool]:
         """Return the trial of a share of the estimate, and whether it was made before."""
         problem = replace(self.problem, latency=LatencyEstimate(self.cost, share))
-        widths = self.allocation.allocate(problem)
+        return self._measured(self.allocation.allocate(problem))
+
+    def _measured(self, widths: IntArray) -> tuple[Trial, bool]:
         for trial in self.trials:
             if np.array_equal(trial.widths, widths):
                 return trial, True
@@ -214,7 +244,7 @@ class _Search:
             again = self.machine.compare(widths, self.goal)
             measured = Comparison.joined([measured, again])
         self.trials.append(Trial(widths, measured))
-        self.tell(len(self.trials), ROUNDS + 2)
+        self.tell(len(self.trials), MOST + 2)
         return self.trials[-1], False
 
     def _is_close(self) -> bool:

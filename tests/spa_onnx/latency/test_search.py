@@ -6,7 +6,7 @@ import pytest
 from spa_onnx.algebra.expression import IntArray
 from spa_onnx.allocate.budget import MaxLatency
 from spa_onnx.errors import LatencyBudgetError
-from spa_onnx.latency.search import ROUNDS, Met, meet
+from spa_onnx.latency.search import MOST, Met, meet
 from spa_onnx.passes.global_rank import GlobalRank
 from spa_onnx.passes.rate_distortion import RateDistortion
 from spa_onnx.passes.uniform import Uniform
@@ -36,10 +36,15 @@ MACHINES: tuple[Latency, ...] = (proportional, with_overhead, in_steps)
 
 
 def found(
-    latency: Latency, budget: MaxLatency, allocation: Pass, align: int = 1, **facts: float
+    latency: Latency,
+    budget: MaxLatency,
+    allocation: Pass,
+    align: int = 1,
+    sizes: tuple[int, ...] = SIZES,
+    **facts: float,
 ) -> tuple[Met, SyntheticMachine]:
-    machine = SyntheticMachine(latency, SIZES, **facts)  # type: ignore[arg-type]
-    return meet(chain(SIZES, budget, align), allocation, machine), machine
+    machine = SyntheticMachine(latency, sizes, **facts)  # type: ignore[arg-type]
+    return meet(chain(sizes, budget, align), allocation, machine), machine
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.35])
@@ -51,7 +56,7 @@ def test_a_share_is_met_within_a_percent(latency: Latency, allocation: Pass, sha
     met, machine = found(latency, MaxLatency(share=share), allocation)
     left = latency(met.widths) / latency(np.array(SIZES))
     assert 0.99 * share <= left <= share
-    assert len(machine.measured) <= ROUNDS + 1
+    assert len(machine.measured) <= MOST + 1
 
 
 def test_seconds_are_met_too() -> None:
@@ -69,7 +74,7 @@ def test_a_staircase_ends_below_the_budget_and_a_step_wide_at_most(allocation: P
     assert in_steps(met.widths) <= 0.5 * dense
     one_step = dense - in_steps(np.array(SIZES) - np.eye(7, dtype=int)[4] * 16)
     assert in_steps(met.widths) >= 0.5 * dense - one_step
-    assert len(machine.measured) <= ROUNDS + 1
+    assert len(machine.measured) <= MOST + 1
     assert all(w % 16 == 0 for w in met.widths)
 
 
@@ -86,7 +91,23 @@ def test_a_latency_that_does_not_follow_widths_ends_with_what_is_fast_enough() -
 
     met, machine = found(rugged, MaxLatency(share=0.6), Uniform())
     assert rugged(met.widths) <= 0.6 * rugged(np.array(SIZES))
-    assert len(machine.measured) <= ROUNDS + 1
+    assert len(machine.measured) <= MOST + 1
+
+
+@pytest.mark.parametrize("allocation", [Uniform(), RateDistortion()])
+def test_where_kernels_change_with_widths_dims_of_two_models_are_mixed(allocation: Pass) -> None:
+    """Whole vectors are computed twice as fast, so all dims together jump past the budget."""
+    sizes = (64,) * 40
+
+    def by_vector(widths: IntArray) -> float:
+        whole = widths % 16 == 0
+        layers = widths[:-1] * widths[1:] * np.where(whole[:-1] & whole[1:], 1.0, 2.0)
+        return 1e-8 * float(layers.sum())
+
+    met, machine = found(by_vector, MaxLatency(share=0.45), allocation, sizes=sizes)
+    left = by_vector(met.widths) / by_vector(np.array(sizes))
+    assert 0.45 * 0.96 <= left <= 0.45
+    assert len(machine.measured) <= MOST + 2
 
 
 def test_no_model_is_measured_twice() -> None:
