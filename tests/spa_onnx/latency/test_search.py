@@ -94,9 +94,8 @@ def test_a_latency_that_does_not_follow_widths_ends_with_what_is_fast_enough() -
     assert len(machine.measured) <= MOST + 1
 
 
-@pytest.mark.parametrize("allocation", [Uniform(), RateDistortion()])
-def test_where_kernels_change_with_widths_dims_of_two_models_are_mixed(allocation: Pass) -> None:
-    """Whole vectors are computed twice as fast, so all dims together jump past the budget."""
+def test_where_kernels_change_with_widths_dims_of_two_models_are_mixed() -> None:
+    """Whole vectors are computed twice as fast, so dims that shrink together jump too far."""
     sizes = (64,) * 40
 
     def by_vector(widths: IntArray) -> float:
@@ -104,9 +103,9 @@ def test_where_kernels_change_with_widths_dims_of_two_models_are_mixed(allocatio
         layers = widths[:-1] * widths[1:] * np.where(whole[:-1] & whole[1:], 1.0, 2.0)
         return 1e-8 * float(layers.sum())
 
-    met, machine = found(by_vector, MaxLatency(share=0.45), allocation, sizes=sizes)
+    met, machine = found(by_vector, MaxLatency(share=0.5), Uniform(), sizes=sizes)
     left = by_vector(met.widths) / by_vector(np.array(sizes))
-    assert 0.45 * 0.96 <= left <= 0.45
+    assert 0.49 <= left <= 0.5
     assert len(machine.measured) <= MOST + 2
 
 
