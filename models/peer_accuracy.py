@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -227,9 +227,13 @@ def _check(model: onnx.ModelProto, inputs: Inputs) -> None:
 
 
 def rows_of(
-    path: Path, shares: Sequence[float], inputs: Inputs, evaluate: Callable[[str], float]
+    path: Path,
+    shares: Sequence[float],
+    inputs: Inputs,
+    evaluate: Callable[[str], float],
+    tools: Collection[str],
 ) -> Iterator[Row]:
-    """Yield what every tool reaches on a model."""
+    """Yield what tools reach on a model."""
     model = onnx.load(path)
     inputs = {model.graph.input[0].name: next(iter(inputs.values()))}
     with TemporaryDirectory(prefix="spa-onnx-") as folder:
@@ -242,6 +246,8 @@ def rows_of(
         dense = evaluate(str(path))
         for share in shares:
             for name, tool in TOOLS.items():
+                if name not in tools:
+                    continue
                 try:
                     made, reached = at_share(tool, model, share, inputs)
                     yield Row(path.stem, name, share, reached, scored(made), dense)
@@ -259,18 +265,24 @@ def rows_of(
 @click.option("--calib", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--evaluate", required=True, metavar="FILE.py:FUNCTION")
 @click.option("--keep-flops", "shares", multiple=True, default=(0.7, 0.5), show_default=True)
+@click.option("--tool", "tools", multiple=True, type=click.Choice(list(TOOLS)), default=list(TOOLS))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="peer_accuracy.jsonl")
 def main(
-    models: tuple[Path, ...], calib: Path, evaluate: str, shares: tuple[float, ...], output: Path
+    models: tuple[Path, ...],
+    calib: Path,
+    evaluate: str,
+    shares: tuple[float, ...],
+    tools: tuple[str, ...],
+    output: Path,
 ) -> None:
-    """Prune every MODEL with every tool and print its score."""
+    """Prune every MODEL with tools, all unless some are named, and print the scores."""
     warnings.filterwarnings("ignore")
     with np.load(calib) as stored:
         inputs = {name: stored[name] for name in stored.files}
     measure = find_evaluation(evaluate)
     with output.open("a", encoding="utf-8") as file:
         for path in models:
-            for row in rows_of(path, shares, inputs, measure):
+            for row in rows_of(path, shares, inputs, measure, tools):
                 file.write(json.dumps(asdict(row)) + "\n")
                 file.flush()
                 score = row.failure if row.score is None else f"{row.score:.2f} of {row.dense:.2f}"
