@@ -151,7 +151,7 @@ class LayerMoments:
 
     def _make_room(self, keys: set[Key]) -> None:
         """Put the moments of all other layers into files."""
-        for key in set(self._found) - keys:
+        for key in [key for key in self._found if key not in keys]:
             self._files.put(key, self._found.pop(key))
 
     def _collect(self, keys: set[Key]) -> None:

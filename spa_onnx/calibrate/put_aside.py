@@ -29,7 +29,7 @@ class PutAside:
         return key in self._known
 
     def put(self, key: Hashable, moments: Moments) -> None:
-        """Keep moments, unless they are here already or too large."""
+        """Keep moments, unless they are here already or the files are full."""
         arrays = moments.arrays
         if key in self._known or self._shelf.spilled + sum(a.nbytes for a in arrays) > self.room:
             return

@@ -236,6 +236,7 @@ class _Search:
         return self._measured(self.allocation.allocate(problem))
 
     def _measured(self, widths: IntArray) -> tuple[Trial, bool]:
+        """Return the trial of widths, and whether it was made before."""
         for trial in self.trials:
             if np.array_equal(trial.widths, widths):
                 return trial, True

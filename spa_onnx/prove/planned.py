@@ -73,8 +73,8 @@ def _replaced(pruned: LoadedModel, planned: LoadedModel) -> tuple[Rewritten, int
             shapes = f"is {list(tensor.dims)}, not {list(source.dims)} as the plan makes it"
             raise OtherWeightsError(tensor.name, shapes)
         source = source or known.get(biases.get(tensor.name, ""))
-        payload = _Planned(onnx.TensorProto(), source, planned.weights)
-        payload.tensor.CopyFrom(tensor)
+        shape = tuple(tensor.dims)
+        payload = _Planned(tensor.name, shape, tensor.data_type, source, planned.weights)
         repaired += _is_repaired(tensor, pruned.weights.array(tensor), payload.values())
         if payload.length <= INLINE_LIMIT:
             tensor.CopyFrom(numpy_helper.from_array(np.array(payload.values()), tensor.name))
@@ -101,33 +101,36 @@ class _Planned:
     """Data of a weight that the plan makes, read when it is written.
 
     Attributes:
-        tensor: the weight as the pruned model declares it.
+        name: of the weight in the pruned model.
+        shape: that it has there.
+        element: its type there.
         source: the plan's tensor; None for a bias that it has not.
         weights: where the plan's weights lie.
     """
 
-    tensor: onnx.TensorProto
+    name: str
+    shape: tuple[int, ...]
+    element: int
     source: onnx.TensorProto | None
     weights: WeightStore
 
     @property
     def _dtype(self) -> np.dtype[Any]:
-        return np.dtype(helper.tensor_dtype_to_np_dtype(self.tensor.data_type))
+        return np.dtype(helper.tensor_dtype_to_np_dtype(self.element))
 
     @property
     def length(self) -> int:
         """Return the number of bytes."""
-        return int(prod(self.tensor.dims)) * self._dtype.itemsize
+        return prod(self.shape) * self._dtype.itemsize
 
     def values(self) -> Array:
         """Return the numbers in the shape of the weight; a single one counts for all."""
-        shape = tuple(self.tensor.dims)
         if self.source is None:
-            return np.zeros(shape, self._dtype)
+            return np.zeros(self.shape, self._dtype)
         values = self.weights.array(self.source)
-        if values.size == prod(shape):
-            return values.reshape(shape)
-        return np.broadcast_to(values.reshape(-1), shape)
+        if values.size == prod(self.shape):
+            return values.reshape(self.shape)
+        return np.broadcast_to(values.reshape(-1), self.shape)
 
     def chunks(self) -> Iterator[memoryview]:
         """Yield the bytes."""
@@ -135,9 +138,8 @@ class _Planned:
 
     def reference(self) -> onnx.TensorProto:
         """Return a tensor whose data is this payload."""
-        made = onnx.TensorProto(name=self.tensor.name, data_type=self.tensor.data_type)
-        made.dims.extend(self.tensor.dims)
-        refer(made, SCHEME + self.tensor.name, 0, self.length)
+        made = onnx.TensorProto(name=self.name, dims=self.shape, data_type=self.element)
+        refer(made, SCHEME + self.name, 0, self.length)
         return made
 
 

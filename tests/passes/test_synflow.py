@@ -1,5 +1,7 @@
 """SynFlow in rounds, against a loop that takes one lane after another out of the model."""
 
+from typing import cast
+
 import numpy as np
 import onnx
 import pytest
@@ -11,6 +13,7 @@ from spa_onnx.flow.units import UnitFlows
 from spa_onnx.passes.synflow import SynFlow
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.score.lift import score
+from spa_onnx.score.weights import DimWeights
 from tests.builders import GraphBuilder
 from tests.graph_writer import AnyArray
 
@@ -135,4 +138,4 @@ def test_options_are_checked() -> None:
 
 def test_a_dim_alone_cannot_be_scored() -> None:
     with pytest.raises(InternalError, match="prepare"):
-        SynFlow().score(None, np.random.default_rng(0))  # type: ignore[arg-type]
+        SynFlow().score(cast(DimWeights, None), np.random.default_rng(0))

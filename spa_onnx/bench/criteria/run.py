@@ -61,7 +61,7 @@ def processes(jobs: int) -> Generator[Executor]:
 
 
 def _begin(folder: str) -> None:
-    """Let the system end this process when its parent does, where the system can."""
+    """Let this process keep its files in a folder, and end with its parent where systems can."""
     tempfile.tempdir = folder
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

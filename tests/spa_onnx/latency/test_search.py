@@ -1,5 +1,7 @@
 """The loop of estimating and measuring, on machines whose latency is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,9 +43,9 @@ def found(
     allocation: Pass,
     align: int = 1,
     sizes: tuple[int, ...] = SIZES,
-    **facts: float,
+    **facts: Any,
 ) -> tuple[Met, SyntheticMachine]:
-    machine = SyntheticMachine(latency, sizes, **facts)  # type: ignore[arg-type]
+    machine = SyntheticMachine(latency, sizes, **facts)
     return meet(chain(sizes, budget, align), allocation, machine), machine
 
 
