@@ -1,5 +1,5 @@
-// The kernels without ONNX Runtime: SpaListKernels, SpaRunLinear and
-// SpaRunConvolution.
+// The library without ONNX Runtime: SpaVersion, SpaListKernels, SpaRunLinear
+// and SpaRunConvolution.
 
 #include <cstdio>
 #include <exception>
@@ -48,10 +48,12 @@ int Try(char* error, std::size_t error_size, const Body& body) noexcept {
 }  // namespace
 }  // namespace spa
 
+const char* SpaVersion() { return SPA_VERSION; }
+
 const SpaKernelEntry* SpaListKernels(size_t* count) {
-#define SPA_KERNELS(id, isa)                               \
-  {spa::kernels_##id.name, #isa,                           \
-   spa::Supports(spa::InstructionSet::isa) ? 1 : 0,          \
+#define SPA_KERNELS(id, isa)                        \
+  {spa::kernels_##id.name, #isa,                    \
+   spa::Supports(spa::InstructionSet::isa) ? 1 : 0, \
    &spa::kernels_##id == &spa::ChooseKernels() ? 1 : 0},
   static const SpaKernelEntry entries[] = {
 #include "kernels/kernels.inc"
@@ -66,12 +68,15 @@ int SpaRunLinear(const SpaLinear* linear, size_t repeats, char* error,
   return spa::Try(error, error_size, [&] {
     const SpaLayer& with = linear->layer;
     const spa::LinearLayer layer{
-        spa::KernelsOf(with), spa::ParsePacked(with.packed, with.packed_size),
-        spa::EpilogueOf(with), with.tile, {}};
+        spa::KernelsOf(with),
+        spa::ParsePacked(with.packed, with.packed_size),
+        spa::EpilogueOf(with),
+        with.tile,
+        {}};
     for (size_t i = 0; i < repeats; ++i) {
-      spa::RunLinear(
-          layer, {linear->tokens, with.x, with.bias, with.residual, with.y},
-          spa::Serial());
+      spa::RunLinear(layer,
+                     {linear->tokens, with.x, with.bias, with.residual, with.y},
+                     spa::Serial());
     }
   });
 }
@@ -81,9 +86,13 @@ int SpaRunConvolution(const SpaConvolution* c, size_t repeats, char* error,
   return spa::Try(error, error_size, [&] {
     const SpaLayer& with = c->layer;
     const spa::ConvolutionLayer layer{
-        spa::KernelsOf(with), spa::ParsePacked(with.packed, with.packed_size),
-        spa::EpilogueOf(with), with.tile, {}};
-    spa::CheckConvolution(layer.weight, c->channels, c->kernel[0] * c->kernel[1]);
+        spa::KernelsOf(with),
+        spa::ParsePacked(with.packed, with.packed_size),
+        spa::EpilogueOf(with),
+        with.tile,
+        {}};
+    spa::CheckConvolution(layer.weight, c->channels,
+                          c->kernel[0] * c->kernel[1]);
     for (size_t i = 0; i < repeats; ++i) {
       spa::RunConvolution(
           layer,

@@ -22,6 +22,8 @@ struct OrtShapeInferContext;
 struct OrtTensorTypeAndShapeInfo;
 struct OrtValue;
 struct OrtOpAttr;
+struct OrtAllocator;
+struct OrtMemoryInfo;
 
 enum OrtErrorCode : int {
   ORT_FAIL = 1,
@@ -39,6 +41,8 @@ enum OrtCustomOpInputOutputCharacteristic : int {
 };
 
 enum OrtMemType : int { OrtMemTypeDefault = 0 };
+
+enum OrtAllocatorType : int { OrtArenaAllocator = 1 };
 
 enum OrtOpAttrType : int { ORT_OP_ATTR_INT = 1, ORT_OP_ATTR_INTS = 2 };
 
@@ -68,7 +72,14 @@ struct OrtApi {
   void* unused_64[1];
   OrtStatus* (*GetTensorTypeAndShape)(
       const OrtValue* value, OrtTensorTypeAndShapeInfo** out);  // slot 65
-  void* unused_66[19];
+  void* unused_66[3];
+  OrtStatus* (*CreateCpuMemoryInfo)(OrtAllocatorType allocator, OrtMemType type,
+                                    OrtMemoryInfo** out);  // slot 69
+  void* unused_70[5];
+  OrtStatus* (*AllocatorAlloc)(OrtAllocator* allocator, size_t size,
+                               void** out);                       // slot 75
+  OrtStatus* (*AllocatorFree)(OrtAllocator* allocator, void* p);  // slot 76
+  void* unused_77[8];
   OrtStatus* (*KernelInfoGetAttribute_float)(const OrtKernelInfo* info,
                                              const char* name,
                                              float* out);  // slot 85
@@ -89,8 +100,9 @@ struct OrtApi {
                                         const int64_t* dims, size_t count,
                                         OrtValue** out);  // slot 91
   void* unused_92[1];
-  void (*ReleaseStatus)(OrtStatus* status);  // slot 93
-  void* unused_94[5];
+  void (*ReleaseStatus)(OrtStatus* status);        // slot 93
+  void (*ReleaseMemoryInfo)(OrtMemoryInfo* info);  // slot 94
+  void* unused_95[4];
   void (*ReleaseTensorTypeAndShapeInfo)(
       OrtTensorTypeAndShapeInfo* info);  // slot 99
   void* unused_100[63];
@@ -105,7 +117,11 @@ struct OrtApi {
   OrtStatus* (*KernelInfoGetConstantInput_tensor)(
       const OrtKernelInfo* info, size_t index, int* is_constant,
       const OrtValue** out);  // slot 249
-  void* unused_250[18];
+  void* unused_250[3];
+  OrtStatus* (*KernelContext_GetAllocator)(const OrtKernelContext* context,
+                                           const OrtMemoryInfo* info,
+                                           OrtAllocator** out);  // slot 253
+  void* unused_254[14];
   OrtStatus* (*ShapeInferContext_GetInputTypeShape)(
       const OrtShapeInferContext* context, size_t index,
       OrtTensorTypeAndShapeInfo** info);  // slot 268
@@ -179,6 +195,9 @@ SPA_ORT_SLOT(OrtApi, GetDimensionsCount, 61);
 SPA_ORT_SLOT(OrtApi, GetDimensions, 62);
 SPA_ORT_SLOT(OrtApi, GetSymbolicDimensions, 63);
 SPA_ORT_SLOT(OrtApi, GetTensorTypeAndShape, 65);
+SPA_ORT_SLOT(OrtApi, CreateCpuMemoryInfo, 69);
+SPA_ORT_SLOT(OrtApi, AllocatorAlloc, 75);
+SPA_ORT_SLOT(OrtApi, AllocatorFree, 76);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_float, 85);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_int64, 86);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_string, 87);
@@ -186,10 +205,12 @@ SPA_ORT_SLOT(OrtApi, KernelContext_GetInputCount, 88);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetInput, 90);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetOutput, 91);
 SPA_ORT_SLOT(OrtApi, ReleaseStatus, 93);
+SPA_ORT_SLOT(OrtApi, ReleaseMemoryInfo, 94);
 SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttributeArray_int64, 163);
 SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetConstantInput_tensor, 249);
+SPA_ORT_SLOT(OrtApi, KernelContext_GetAllocator, 253);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetInputTypeShape, 268);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetAttribute, 269);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_SetOutputTypeShape, 270);

@@ -1,4 +1,5 @@
-// Shapes with names for symbolic axes, as shape inference reads and writes them.
+// Shapes with names for symbolic axes, as shape inference reads and writes
+// them.
 
 #ifndef SPA_CUSTOM_OPS_INFERRED_SHAPE_H_
 #define SPA_CUSTOM_OPS_INFERRED_SHAPE_H_

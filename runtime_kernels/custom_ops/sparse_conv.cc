@@ -74,9 +74,8 @@ void SparseConv::InferShape(const OrtApi& api, OrtShapeInferContext* context) {
 
 SparseConv::SparseConv(const OrtApi& api, const OrtKernelInfo* info)
     : api_(api),
-      windows_(ReadWindows([&](const char* name) {
-        return Attributes(api, info).Ints(name);
-      })),
+      windows_(ReadWindows(
+          [&](const char* name) { return Attributes(api, info).Ints(name); })),
       layer_{ChooseKernels(),
              ReadWeight(api, info, kOutChannels),
              ReadEpilogue(Attributes(api, info)),
@@ -98,8 +97,7 @@ Axis SparseConv::AxisOf(std::size_t axis, const Shape& x,
 void SparseConv::Compute(OrtKernelContext* context) const {
   const OrtValue* x = InputOrNull(api_, context, kX);
   const Shape shape = ShapeOf(api_, x);
-  if (shape.size() != 4 ||
-      shape[1] != static_cast<std::int64_t>(channels_)) {
+  if (shape.size() != 4 || shape[1] != static_cast<std::int64_t>(channels_)) {
     throw InvalidInput("X has shape " + ToText(shape) + ", expected (N, " +
                        std::to_string(channels_) + ", H, W)");
   }

@@ -16,8 +16,7 @@ void SparseLinear::InferShape(const OrtApi& api,
                               OrtShapeInferContext* context) {
   InferredShape shape = InputShape(api, context);
   if (shape.lengths.empty()) return;
-  shape.Set(shape.lengths.size() - 1,
-            InferenceInt(api, context, kOutFeatures));
+  shape.Set(shape.lengths.size() - 1, InferenceInt(api, context, kOutFeatures));
   SetOutputShape(api, context, shape);
 }
 
@@ -47,8 +46,8 @@ void SparseLinear::Compute(OrtKernelContext* context) const {
   call.bias = OptionalFloats(api_, context, kBias, "bias", {rows});
   call.residual = OptionalFloats(api_, context, kResidual, "residual", shape);
   OrtValue* y = nullptr;
-  Check(api_.KernelContext_GetOutput(context, 0, shape.data(), shape.size(),
-                                     &y));
+  Check(
+      api_.KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &y));
   call.y = static_cast<float*>(MutableDataOf(api_, y));
   RunLinear(layer_, call, SessionPool(api_, context));
 }

@@ -20,8 +20,7 @@ Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
   const std::int64_t rows = Attributes(api, info).Int(rows_attribute);
   if (rows < 0 || static_cast<std::size_t>(rows) != weight.rows) {
     throw InvalidInput(std::string("attribute ") + rows_attribute + " is " +
-                       std::to_string(rows) +
-                       ", but the packed weight has " +
+                       std::to_string(rows) + ", but the packed weight has " +
                        std::to_string(weight.rows) + " rows");
   }
   return weight;

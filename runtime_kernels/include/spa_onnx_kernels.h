@@ -27,6 +27,9 @@ struct OrtStatus;
 SPA_EXPORT struct OrtStatus* RegisterCustomOps(
     struct OrtSessionOptions* options, const struct OrtApiBase* api_base);
 
+// The version of spa-onnx that the library belongs to.
+SPA_EXPORT const char* SpaVersion(void);
+
 // One instruction set that the kernels were compiled for.
 struct SpaKernelEntry {
   const char* name;             // "avx2"

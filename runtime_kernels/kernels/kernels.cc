@@ -8,7 +8,7 @@
 namespace spa {
 
 const Kernels* FindKernels(const char* wanted) {
-#define SPA_KERNELS(id, isa)                     \
+#define SPA_KERNELS(id, isa)                       \
   if (Supports(InstructionSet::isa) &&             \
       std::strcmp(kernels_##id.name, wanted) == 0) \
     return &kernels_##id;

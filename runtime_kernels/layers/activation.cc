@@ -9,9 +9,12 @@ Activation ActivationOf(const std::string& name) {
     const char* name;
     Activation activation;
   } kKnown[] = {
-      {"none", Activation::kNone},          {"relu", Activation::kRelu},
-      {"clip", Activation::kClip},          {"gelu", Activation::kGelu},
-      {"gelu_tanh", Activation::kGeluTanh}, {"silu", Activation::kSilu},
+      {"none", Activation::kNone},
+      {"relu", Activation::kRelu},
+      {"clip", Activation::kClip},
+      {"gelu", Activation::kGelu},
+      {"gelu_tanh", Activation::kGeluTanh},
+      {"silu", Activation::kSilu},
       {"hard_swish", Activation::kHardSwish},
   };
   for (const auto& known : kKnown) {

@@ -38,10 +38,10 @@ void RunRows(const LinearLayer& layer, const LinearCall& call,
   const bool padded = weight.kind != Kind::kBlocks;
   const std::size_t stride =
       padded ? (weight.columns + 63) / 64 * 64 : weight.columns;
-  Floats copy;
+  const bool copies = padded && stride != weight.columns;
+  const Floats copy(parallel.memory(), copies ? call.tokens * stride : 0);
   const float* x = call.x;
-  if (padded && stride != weight.columns) {
-    copy = AllocateFloats(call.tokens * stride);
+  if (copies) {
     layer.kernels.tiles.copy(call.x, weight.columns, call.tokens,
                              weight.columns, stride, copy.get(), stride);
     x = copy.get();
@@ -67,9 +67,9 @@ void RunLanes(const LinearLayer& layer, const LinearCall& call,
   const BlocksLanesKernel& kernel = layer.kernels.blocks_lanes;
   const Split tiles = SplitByMost(call.tokens, most_tokens);
   const bool turns = tiles.Largest() >= kernel.fewest_turned_tokens;
-  Floats turned;
+  const Floats turned(parallel.memory(),
+                      turns ? call.tokens * weight.columns : 0);
   if (turns) {
-    turned = AllocateFloats(call.tokens * weight.columns);
     ForEach(parallel, tiles.parts, [&](std::size_t tile) {
       const std::size_t first = tiles.Begin(tile) * weight.columns;
       const std::size_t tokens = tiles.Size(tile);
@@ -110,7 +110,7 @@ struct Panels {
   std::size_t Token(std::size_t tile) const {
     return vectors.Begin(tile) * width;
   }
-  std::size_t Floats() const { return columns * stride; }
+  std::size_t Size() const { return columns * stride; }
 };
 
 // One tile of tokens, some row blocks: sums with tokens in lanes, turned to Y.
@@ -176,7 +176,7 @@ void RunPanels(const LinearLayer& layer, const LinearCall& call,
       weight, {panels.stride},
       [&](std::size_t column) { return column * column_bytes; });
   const std::size_t tiles = panels.vectors.parts;
-  const Floats all = AllocateFloats(tiles * panels.Floats());
+  const Floats all(parallel.memory(), tiles * panels.Size());
   const Split columns = SplitByMost(weight.columns, kColumnsOfTask);
   ForEach(parallel, tiles * columns.parts, [&](std::size_t task) {
     const std::size_t tile = task / columns.parts, part = task % columns.parts;
@@ -185,7 +185,7 @@ void RunPanels(const LinearLayer& layer, const LinearCall& call,
     layer.kernels.tiles.turn(
         call.x + token * weight.columns + first, weight.columns,
         std::min(lanes, call.tokens - token), columns.Size(part), lanes,
-        all.get() + tile * panels.Floats() + first * panels.stride,
+        all.get() + tile * panels.Size() + first * panels.stride,
         panels.stride);
   });
   const std::size_t each = kMostPanelRows / weight.block_rows;
@@ -193,7 +193,7 @@ void RunPanels(const LinearLayer& layer, const LinearCall& call,
   ForEach(parallel, blocks.parts * tiles, [&](std::size_t task) {
     const std::size_t part = task / tiles, tile = task % tiles;
     MultiplyPanel(layer, call, panels, *offsets,
-                  all.get() + tile * panels.Floats(), tile, blocks.Begin(part),
+                  all.get() + tile * panels.Size(), tile, blocks.Begin(part),
                   blocks.End(part));
   });
 }
@@ -202,14 +202,14 @@ void RunBlocks(const LinearLayer& layer, const LinearCall& call,
                const Parallel& parallel) {
   const Packed& weight = layer.weight;
   const std::size_t most =
-      layer.kernels.blocks_lanes
-          .most_tokens[BlockRowsPlace(weight.block_rows)];
+      layer.kernels.blocks_lanes.most_tokens[BlockRowsPlace(weight.block_rows)];
   const bool wide = weight.block_rows >= 16;
   if (weight.block_rows == 1 && call.tokens < kFewestPanelTokens) {
     RunRows(layer, call, layer.kernels.row_dot.gather, parallel);
-  } else if (most != 0 && (wide || call.tokens < most)) {
-    RunLanes(layer, call,
-             layer.tile == 0 ? most : std::min(most, layer.tile), parallel);
+  } else if (most != 0 && weight.index_size == 2 &&
+             (wide || call.tokens < most)) {
+    RunLanes(layer, call, layer.tile == 0 ? most : std::min(most, layer.tile),
+             parallel);
   } else {
     RunPanels(layer, call, parallel);
   }

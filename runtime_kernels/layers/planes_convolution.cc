@@ -51,7 +51,8 @@ struct Planes {
     const std::size_t tap = column % (v.kernel * h.kernel);
     const std::size_t row = tap / h.kernel * v.dilation;
     const std::size_t place = tap % h.kernel * h.dilation;
-    const std::size_t phase = row % v.stride * shape.horizontal_phases + place % h.stride;
+    const std::size_t phase =
+        row % v.stride * shape.horizontal_phases + place % h.stride;
     return (column / (v.kernel * h.kernel) * channel +
             phase * shape.rows * shape.pitch + row / v.stride * shape.pitch +
             place / h.stride) *
@@ -127,12 +128,12 @@ void RunImage(const Planes& work, const Offsets& offsets, float* planes,
                                     call.horizontal, work.shape,
                                     planes + c * work.channel);
   });
-  const Split blocks = SplitByMost(RowBlocks(weight),
-                                   kRowsOfTask / weight.block_rows);
+  const Split blocks =
+      SplitByMost(RowBlocks(weight), kRowsOfTask / weight.block_rows);
   const std::size_t tiles = work.vectors.parts;
   // What is larger passes through the caches once.
-  const bool by_rows = weight.blocks * (weight.block_rows + 1) >
-                       call.channels * work.channel;
+  const bool by_rows =
+      weight.blocks * (weight.block_rows + 1) > call.channels * work.channel;
   ForEach(parallel, tiles * blocks.parts, [&](std::size_t task) {
     const std::size_t tile = by_rows ? task % tiles : task / blocks.parts;
     const std::size_t part = by_rows ? task / tiles : task % blocks.parts;
@@ -171,10 +172,10 @@ void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
   if (floats > 0x7FFFFFFF / sizeof(float)) {
     throw InvalidInput("an image is too large for 32-bit offsets");
   }
-  const auto offsets = layer.tables.Get(
-      layer.weight, {work.channel, work.shape.pitch},
-      [&](std::size_t column) { return work.Offset(column); });
-  const Floats planes = AllocateFloats(floats);
+  const auto offsets =
+      layer.tables.Get(layer.weight, {work.channel, work.shape.pitch},
+                       [&](std::size_t column) { return work.Offset(column); });
+  const Floats planes(parallel.memory(), floats);
   std::fill(planes.get() + floats - kMostLanes, planes.get() + floats, 0.0f);
   for (std::size_t image = 0; image < call.images; ++image) {
     RunImage(work, *offsets, planes.get(), image, parallel);

@@ -1,12 +1,14 @@
 // Channels of a tile of positions are copied next to each other into a panel.
-// In their place they lie whole planes apart, often a power of two, and would
-// drive each other out of the caches.
+// In their place they lie whole planes apart, often near a power of two, and
+// would drive each other out of the caches.
 //
-// Either one task takes one tile through all rows, with a panel of its own that
-// stays in the first-level cache chunk by chunk; the next panel is fetched
-// meanwhile. Or, where tiles are few and the weight is larger than the input,
-// all panels are made first and tasks are row blocks by tiles, so that the
-// weight passes through the caches once.
+// A few neighbouring tiles make a band, whose panels fit the second-level
+// cache; so both X and Y are read and written in runs long enough for the
+// processor to foresee. Within a band a group of rows passes over all its
+// tiles, chunk by chunk of columns so that a chunk's panel stays in the
+// first-level cache. Where bands are many, one task is one band, and the next
+// one is fetched meanwhile; else all panels are made first and tasks are row
+// groups by tiles.
 
 #include "layers/pointwise_convolution.h"
 
@@ -19,9 +21,11 @@
 namespace spa {
 namespace {
 
-// With fewer tiles than this, threads would end too far apart.
-constexpr std::size_t kFewestTilesOfOwnTask = 12;
-constexpr std::size_t kRowsOfTask = 64;
+// With fewer bands than this, threads would end too far apart.
+constexpr std::size_t kFewestBandsOfOwnTask = 6;
+constexpr std::size_t kBandBytes = 512 * 1024;
+constexpr std::size_t kMostTilesOfBand = 4;
+constexpr std::size_t kRowsOfGroup = 32;
 
 struct Pointwise {
   const ConvolutionLayer& layer;
@@ -81,43 +85,78 @@ struct Pointwise {
     part.is_last = chunk + 1 == Chunks(layer.weight);
   }
 
-  // The panel that this task copies next, if it is whole.
-  NextPanel After(std::size_t tile, std::size_t chunk) const {
-    const std::size_t each = layer.weight.chunk_columns;
-    const bool same_tile = chunk + 1 < Chunks(layer.weight);
-    const std::size_t next = same_tile ? tile : tile + 1;
-    if (next % vectors.parts == 0 && !same_tile) return {};
-    const std::size_t first = same_tile ? (chunk + 1) * each : 0;
-    return {reinterpret_cast<const char*>(Input(next) + first * positions),
-            positions * sizeof(float),
-            std::min(each, call.channels - first)};
+  // One group of rows over one tile, all chunks.
+  void Multiply(std::size_t tile, const float* panel, std::size_t first_block,
+                std::size_t end_block, const NextPanel& next) const {
+    PanelCall part = Call(tile, first_block, end_block);
+    part.panel = reinterpret_cast<const char*>(panel);
+    part.next = next;
+    part.fetches_y = true;
+    for (std::size_t chunk = 0; chunk < Chunks(layer.weight); ++chunk) {
+      SetChunk(part, chunk);
+      layer.kernels.blocks_panel.multiply(part);
+      part.next = {};
+      part.fetches_y = false;
+    }
+  }
+
+  std::size_t PanelSize() const { return call.channels * stride; }
+};
+
+Split RowGroups(const Packed& weight) {
+  const std::size_t blocks =
+      std::max<std::size_t>(1, kRowsOfGroup / weight.block_rows);
+  return SplitByMost(RowBlocks(weight), blocks);
+}
+
+// Channels of the next band, shared out to the calls of this one.
+struct Fetch {
+  const Pointwise& work;
+  std::size_t tile;   // first of the next band, or beyond the last
+  std::size_t tiles;  // of all images
+  Split channels;     // among the calls
+
+  NextPanel Part(std::size_t call) const {
+    if (tile >= tiles) return {};
+    const std::size_t first = channels.Begin(call);
+    return {reinterpret_cast<const char*>(work.Input(tile) +
+                                          first * work.positions),
+            work.positions * sizeof(float), channels.Size(call)};
   }
 };
 
-void RunTile(const Pointwise& work, std::size_t tile) {
-  const Packed& weight = work.layer.weight;
-  const std::size_t each = weight.chunk_columns;
-  const Floats panel = AllocateFloats(each * work.stride);
-  PanelCall part = work.Call(tile, 0, RowBlocks(weight));
-  part.fetches_y = Chunks(weight) == 1;
-  for (std::size_t chunk = 0; chunk < Chunks(weight); ++chunk) {
-    const std::size_t first = chunk * each;
-    work.Copy(tile, first, std::min(each, work.call.channels - first),
-              panel.get());
-    work.SetChunk(part, chunk);
-    // Offsets count from the panel of all columns.
-    part.panel = reinterpret_cast<const char*>(panel.get());
-    part.panel_start = first * work.stride * sizeof(float);
-    part.next = work.After(tile, chunk);
-    work.layer.kernels.blocks_panel.multiply(part);
+void RunBand(const Pointwise& work, const Split& bands, std::size_t band,
+             float* panels) {
+  const std::size_t first = bands.Begin(band), tiles = bands.Size(band);
+  for (std::size_t i = 0; i < tiles; ++i) {
+    work.Copy(first + i, 0, work.call.channels, panels + i * work.PanelSize());
   }
+  const Split groups = RowGroups(work.layer.weight);
+  for (std::size_t g = 0; g < groups.parts; ++g) {
+    for (std::size_t i = 0; i < tiles; ++i) {
+      const Fetch fetch{work,
+                        first + tiles + i,
+                        bands.length,
+                        {work.call.channels, groups.parts}};
+      work.Multiply(first + i, panels + i * work.PanelSize(), groups.Begin(g),
+                    groups.End(g), fetch.Part(g));
+    }
+  }
+}
+
+void RunBands(const Pointwise& work, const Split& bands,
+              const Parallel& parallel) {
+  const std::size_t size = bands.Largest() * work.PanelSize();
+  ForEach(parallel, bands.parts, [&](std::size_t band) {
+    const Floats panels(parallel.memory(), size);
+    RunBand(work, bands, band, panels.get());
+  });
 }
 
 void RunTilesTogether(const Pointwise& work, std::size_t tiles,
                       const Parallel& parallel) {
-  const Packed& weight = work.layer.weight;
-  const std::size_t size = work.call.channels * work.stride;
-  const Floats panels = AllocateFloats(tiles * size);
+  const std::size_t size = work.PanelSize();
+  const Floats panels(parallel.memory(), tiles * size);
   const Split channels = SplitByMost(work.call.channels, 128);
   ForEach(parallel, tiles * channels.parts, [&](std::size_t task) {
     const std::size_t tile = task / channels.parts;
@@ -125,17 +164,11 @@ void RunTilesTogether(const Pointwise& work, std::size_t tiles,
     work.Copy(tile, first, channels.Size(task % channels.parts),
               panels.get() + tile * size + first * work.stride);
   });
-  const Split blocks = SplitByMost(
-      RowBlocks(weight), std::max<std::size_t>(1, kRowsOfTask / weight.block_rows));
-  ForEach(parallel, tiles * blocks.parts, [&](std::size_t task) {
-    const std::size_t tile = task % tiles, part_of = task / tiles;
-    PanelCall part =
-        work.Call(tile, blocks.Begin(part_of), blocks.End(part_of));
-    part.panel = reinterpret_cast<const char*>(panels.get() + tile * size);
-    for (std::size_t chunk = 0; chunk < Chunks(weight); ++chunk) {
-      work.SetChunk(part, chunk);
-      work.layer.kernels.blocks_panel.multiply(part);
-    }
+  const Split groups = RowGroups(work.layer.weight);
+  ForEach(parallel, tiles * groups.parts, [&](std::size_t task) {
+    const std::size_t tile = task % tiles, group = task / tiles;
+    work.Multiply(tile, panels.get() + tile * size, groups.Begin(group),
+                  groups.End(group), {});
   });
 }
 
@@ -156,15 +189,17 @@ void RunPointwise(const ConvolutionLayer& layer, const ConvolutionCall& call,
     throw InvalidInput(std::to_string(weight.columns) +
                        " channels are too many for 32-bit offsets");
   }
-  const auto offsets =
-      layer.tables.Get(weight, {stride}, [&](std::size_t column) {
-        return column * column_bytes;
-      });
+  const auto offsets = layer.tables.Get(
+      weight, {stride},
+      [&](std::size_t column) { return column * column_bytes; });
   const Pointwise work{layer,        call,   positions, vectors,
                        kernel.width, stride, *offsets};
   const std::size_t tiles = vectors.parts * call.images;
-  if (tiles >= kFewestTilesOfOwnTask) {
-    ForEach(parallel, tiles, [&](std::size_t tile) { RunTile(work, tile); });
+  const std::size_t fit = kBandBytes / (work.PanelSize() * sizeof(float)) + 1;
+  const Split bands =
+      SplitByMost(tiles, std::min<std::size_t>(fit, kMostTilesOfBand));
+  if (bands.parts >= kFewestBandsOfOwnTask) {
+    RunBands(work, bands, parallel);
   } else {
     RunTilesTogether(work, tiles, parallel);
   }

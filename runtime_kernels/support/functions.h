@@ -14,8 +14,8 @@ namespace spa {
 // NaN stays NaN, as in the runtime's own Relu and Clip.
 template <std::size_t kWidth>
 SPA_INLINE Vector<kWidth> ClipTo(Vector<kWidth> x, float low, float high) {
-  const Vector<kWidth> lower = Vector<kWidth>{} + low;
-  const Vector<kWidth> upper = Vector<kWidth>{} + high;
+  const Vector<kWidth> lower = Spread<kWidth>(low);
+  const Vector<kWidth> upper = Spread<kWidth>(high);
   const Vector<kWidth> raised = x < lower ? lower : x;
   return raised > upper ? upper : raised;
 }

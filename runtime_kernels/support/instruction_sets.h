@@ -5,7 +5,8 @@
 
 namespace spa {
 
-// avx2_fma includes F16C; avx512 is F, BW, DQ and VL, as since Skylake's servers.
+// avx2_fma includes F16C; avx512 is F, BW, DQ and VL, as since Skylake's
+// servers.
 enum class InstructionSet { any, avx2_fma, avx512 };
 
 // True if processor and operating system can run the instruction set.

@@ -1,11 +1,13 @@
-// How a layer runs its tasks: on ONNX Runtime's pool, or one by one.
+// Who runs a layer: its threads and its memory.
 
 #ifndef SPA_SUPPORT_PARALLEL_H_
 #define SPA_SUPPORT_PARALLEL_H_
 
-#include <atomic>
 #include <cstddef>
-#include <new>
+#include <exception>
+#include <mutex>
+
+#include "support/buffer.h"
 
 namespace spa {
 
@@ -18,6 +20,8 @@ class Parallel {
   // Calls task(user, i) once for every i < count, in any order, on any thread,
   // and returns when all calls have returned. The task must not throw.
   virtual void Run(std::size_t count, Task task, void* user) const = 0;
+
+  virtual const Memory& memory() const = 0;
 };
 
 class Serial final : public Parallel {
@@ -25,15 +29,20 @@ class Serial final : public Parallel {
   void Run(std::size_t count, Task task, void* user) const override {
     for (std::size_t i = 0; i < count; ++i) task(user, i);
   }
+  const Memory& memory() const override { return heap_; }
+
+ private:
+  const Heap heap_;
 };
 
-// body(i) for every i < count. Throws std::bad_alloc if a body did.
+// body(i) for every i < count. Throws what the first body that failed threw.
 template <typename Body>
 void ForEach(const Parallel& parallel, std::size_t count, const Body& body) {
   struct Work {
     const Body& body;
-    std::atomic<bool> failed{false};
-  } work{body};
+    std::mutex guard;
+    std::exception_ptr failure;
+  } work{body, {}, nullptr};
   if (count == 0) return;
   parallel.Run(
       count,
@@ -41,12 +50,13 @@ void ForEach(const Parallel& parallel, std::size_t count, const Body& body) {
         Work& work = *static_cast<Work*>(user);
         try {
           work.body(index);
-        } catch (const std::bad_alloc&) {
-          work.failed = true;
+        } catch (...) {
+          const std::lock_guard<std::mutex> lock(work.guard);
+          if (work.failure == nullptr) work.failure = std::current_exception();
         }
       },
       &work);
-  if (work.failed) throw std::bad_alloc();
+  if (work.failure != nullptr) std::rethrow_exception(work.failure);
 }
 
 // `length` things in `parts` ranges that differ by at most one.

@@ -43,6 +43,12 @@ SPA_INLINE void Store(const Vector<kWidth>& vector, void* to) {
   std::memcpy(to, &vector, sizeof(vector));
 }
 
+// All lanes hold the number. (Zero plus a number is not that, for -0.)
+template <std::size_t kWidth>
+SPA_INLINE Vector<kWidth> Spread(float number) {
+  return number - Vector<kWidth>{};
+}
+
 SPA_INLINE float FloatAt(const void* from) {
   float number;
   std::memcpy(&number, from, sizeof(number));
@@ -60,7 +66,8 @@ SPA_INLINE void LoadSome(Vector<kWidth>& vector, const float* from,
   }
 #ifdef __AVX512F__
   if constexpr (kWidth == 16) {
-    vector = _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+    vector =
+        _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
     return;
   }
 #endif
@@ -78,7 +85,8 @@ SPA_INLINE void StoreSome(const Vector<kWidth>& vector, float* to,
   }
 #ifdef __AVX512F__
   if constexpr (kWidth == 16) {
-    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), vector);
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1),
+                          vector);
     return;
   }
 #endif

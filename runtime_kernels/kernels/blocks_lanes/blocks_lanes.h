@@ -17,7 +17,7 @@ namespace spa {
 
 // Some row blocks, one tile of tokens.
 struct LanesCall {
-  const Packed* weight;  // kind blocks, R at least 4
+  const Packed* weight;  // kind blocks, R at least 4, indices of 2 bytes
   std::size_t first_block;
   std::size_t end_block;
   std::size_t tokens;  // at most most_tokens of the kernel

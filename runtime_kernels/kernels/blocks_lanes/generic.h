@@ -21,14 +21,13 @@ constexpr std::size_t kLanesInFlight = kSums >= 7   ? 1
 
 // Shape of one instantiation: kParts vectors of kWidth outputs, kTokens tokens.
 template <std::size_t kWidthOf, std::size_t kPartsOf, std::size_t kTokensOf,
-          bool kTurnedOf, typename ValuesOf, typename IndexOf>
+          bool kTurnedOf, typename ValuesOf>
 struct LanesTile {
   static constexpr std::size_t kWidth = kWidthOf;
   static constexpr std::size_t kParts = kPartsOf;
   static constexpr std::size_t kTokens = kTokensOf;
   static constexpr bool kTurned = kTurnedOf;
   using Values = ValuesOf;
-  using Index = IndexOf;
   using Sums = Vector<kWidth>[kParts][kTokens];
 };
 
@@ -46,13 +45,11 @@ SPA_INLINE void AddLanes(const LanesCall& call, std::size_t j, const float* x,
     Tile::Values::template LoadVector<kWidth>(weights[q], values + q * kBytes);
     __builtin_prefetch(values + q * kBytes + kValuesAhead, 0, 3);
   }
-  const std::size_t column =
-      ElementAt<typename Tile::Index>(call.weight->indices, j);
+  const std::size_t column = ElementAt<std::uint16_t>(call.weight->indices, j);
   const float* inputs = x + column * (Tile::kTurned ? Tile::kTokens : 1);
   SPA_UNROLL for (std::size_t t = 0; t < Tile::kTokens; ++t) {
-    const float input =
-        inputs[Tile::kTurned ? t : t * call.weight->columns];
-    const Vector<kWidth> spread = Vector<kWidth>{} + input;
+    const float input = inputs[Tile::kTurned ? t : t * call.weight->columns];
+    const Vector<kWidth> spread = Spread<kWidth>(input);
     SPA_UNROLL for (std::size_t q = 0; q < Tile::kParts; ++q) {
       sums[q][t] += weights[q] * spread;
     }
@@ -73,7 +70,7 @@ SPA_INLINE void AddRowBlock(const LanesCall& call, std::size_t block,
   SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
     SPA_UNROLL for (std::size_t q = 0; q < Tile::kParts; ++q) {
       SPA_UNROLL for (std::size_t t = 0; t < Tile::kTokens; ++t) {
-        apart[i][q][t] = Vector<Tile::kWidth>{};
+        apart[i][q][t] = i == 0 ? sums[q][t] : Vector<Tile::kWidth>{};
       }
     }
   }
@@ -91,7 +88,8 @@ SPA_INLINE void AddRowBlock(const LanesCall& call, std::size_t block,
   }
   SPA_UNROLL for (std::size_t q = 0; q < Tile::kParts; ++q) {
     SPA_UNROLL for (std::size_t t = 0; t < Tile::kTokens; ++t) {
-      SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
+      sums[q][t] = apart[0][q][t];
+      SPA_UNROLL for (std::size_t i = 1; i < kApart; ++i) {
         sums[q][t] += apart[i][q][t];
       }
     }
@@ -147,27 +145,31 @@ static void MultiplyLanesTile(const LanesCall& call) {
   }
 }
 
+// Tiles of fewer tokens are read where they lie; those of more are turned, and
+// so are smaller ones beside them.
+constexpr std::size_t kFewestTurned = 8;
+
 template <std::size_t kWidth, std::size_t kParts, std::size_t kTokens,
-          typename Values, typename Index>
+          typename Values>
 SPA_INLINE void MultiplyLanesTurned(const LanesCall& call) {
   if (call.is_turned) {
-    MultiplyLanesTile<LanesTile<kWidth, kParts, kTokens, true, Values, Index>>(
-        call);
-  } else {
-    MultiplyLanesTile<LanesTile<kWidth, kParts, kTokens, false, Values, Index>>(
-        call);
+    if constexpr (kTokens > 1) {
+      MultiplyLanesTile<LanesTile<kWidth, kParts, kTokens, true, Values>>(call);
+    }
+  } else if constexpr (kTokens < kFewestTurned) {
+    MultiplyLanesTile<LanesTile<kWidth, kParts, kTokens, false, Values>>(call);
   }
 }
 
 template <std::size_t kWidth, std::size_t kParts, std::size_t kMost,
-          typename Values, typename Index>
+          typename Values>
 static void MultiplyLanesTokens(const LanesCall& call) {
   switch (call.tokens) {
-#define SPA_TOKENS(count)                                                \
-  case count:                                                            \
-    if constexpr (count <= kMost) {                                      \
-      MultiplyLanesTurned<kWidth, kParts, count, Values, Index>(call);   \
-    }                                                                    \
+#define SPA_TOKENS(count)                                       \
+  case count:                                                   \
+    if constexpr (count <= kMost) {                             \
+      MultiplyLanesTurned<kWidth, kParts, count, Values>(call); \
+    }                                                           \
     break;
     SPA_TOKENS(1)
     SPA_TOKENS(2)
@@ -189,7 +191,7 @@ static void MultiplyLanesTokens(const LanesCall& call) {
   }
 }
 
-template <typename Isa, typename Values, typename Index>
+template <typename Isa, typename Values>
 static void MultiplyLanesRows(const LanesCall& call) {
   const auto narrow = [&](auto width) {
     constexpr std::size_t kRows = decltype(width)::value;
@@ -197,8 +199,7 @@ static void MultiplyLanesRows(const LanesCall& call) {
     constexpr std::size_t kParts = kRows / kWidth < Isa::kMostLanesParts
                                        ? kRows / kWidth
                                        : Isa::kMostLanesParts;
-    MultiplyLanesTokens<kWidth, kParts, Isa::LanesTokens(kParts), Values,
-                        Index>(call);
+    MultiplyLanesTokens<kWidth, kParts, Isa::LanesTokens(kParts), Values>(call);
   };
   switch (call.weight->block_rows) {
     case 4:
@@ -215,13 +216,8 @@ static void MultiplyLanesRows(const LanesCall& call) {
 template <typename Isa>
 static void MultiplyLanes(const LanesCall& call) {
   const bool whole = call.weight->value_type == ValueType::kFloat32;
-  if (call.weight->index_size == sizeof(std::uint16_t)) {
-    whole ? MultiplyLanesRows<Isa, Float32Values, std::uint16_t>(call)
-          : MultiplyLanesRows<Isa, Float16Values, std::uint16_t>(call);
-  } else {
-    whole ? MultiplyLanesRows<Isa, Float32Values, std::uint32_t>(call)
-          : MultiplyLanesRows<Isa, Float16Values, std::uint32_t>(call);
-  }
+  whole ? MultiplyLanesRows<Isa, Float32Values>(call)
+        : MultiplyLanesRows<Isa, Float16Values>(call);
 }
 
 // Most tokens of a tile for blocks of R rows.
@@ -233,14 +229,13 @@ static constexpr std::size_t LanesTokensOfRows(std::size_t rows) {
                                                        : Isa::kMostLanesParts);
 }
 
-// `Isa` has kWidth, floats in a vector; kMostLanesParts, vectors of outputs at a
-// time; LanesTokens(parts), tokens so that all sums fit the registers;
-// kFewestTurnedTokens.
+// `Isa` has kWidth, floats in a vector; kMostLanesParts, vectors of outputs at
+// a time; LanesTokens(parts), tokens so that all sums fit the registers.
 template <typename Isa>
 static constexpr BlocksLanesKernel MakeBlocksLanes() {
   return {{0, 0, LanesTokensOfRows<Isa>(4), LanesTokensOfRows<Isa>(8),
            LanesTokensOfRows<Isa>(16), LanesTokensOfRows<Isa>(32)},
-          Isa::kFewestTurnedTokens,
+          kFewestTurned,
           MultiplyLanes<Isa>};
 }
 

@@ -33,10 +33,8 @@ struct PanelCall {
   std::size_t chunk;
   std::size_t first_block;
   std::size_t end_block;  // row blocks
-  // Block j's positions start at panel + offsets[j] - panel_start, and whole
-  // vectors are read.
+  // Block j's positions start at panel + offsets[j]; whole vectors are read.
   const char* panel;
-  std::size_t panel_start;  // bytes, where the panel holds but one chunk
   std::size_t vectors;    // of a tile, at most most_vectors of the kernel
   std::size_t positions;  // of a tile, at most as many as fill the vectors
   // The first row of the first block; each next row is y_stride floats on.

@@ -13,7 +13,7 @@ namespace spa {
 // Blocks in flight, each with sums of its own, so that enough FMAs are
 // independent to hide their 4 cycles on 2 ports.
 template <std::size_t kRows, std::size_t kVectors>
-constexpr std::size_t kInFlight = kRows * kVectors >= 7   ? 1
+constexpr std::size_t kInFlight = kRows * kVectors >= 5   ? 1
                                   : kRows * kVectors >= 4 ? 2
                                   : kRows * kVectors == 3 ? 3
                                   : kRows * kVectors == 2 ? 4
@@ -29,7 +29,7 @@ SPA_INLINE void AddBlock(const char* column, const unsigned char* values,
   }
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     const Vector<kWidth> value =
-        Vector<kWidth>{} + FloatAt(values + r * sizeof(float));
+        Spread<kWidth>(FloatAt(values + r * sizeof(float)));
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
       sums[r][k] += value * x[k];
     }
@@ -53,7 +53,7 @@ SPA_INLINE void AddBlocks(const char* panel, const std::int32_t* offsets,
     SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
       SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
         SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-          apart[i][r][k] = Vector<kWidth>{};
+          apart[i][r][k] = i == 0 ? sums[r][k] : Vector<kWidth>{};
         }
       }
     }
@@ -69,7 +69,8 @@ SPA_INLINE void AddBlocks(const char* panel, const std::int32_t* offsets,
     }
     SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
       SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-        SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
+        sums[r][k] = apart[0][r][k];
+        SPA_UNROLL for (std::size_t i = 1; i < kApart; ++i) {
           sums[r][k] += apart[i][r][k];
         }
       }
@@ -77,24 +78,44 @@ SPA_INLINE void AddBlocks(const char* panel, const std::int32_t* offsets,
   }
 }
 
-// Halves are widened a run at a time, once for all vectors of positions.
+// Halves are widened a run of blocks at a time, once for all positions.
+constexpr std::size_t kHalfRun = 64;
+
+template <std::size_t kWidth>
+static void Widen(const unsigned char* halves, std::size_t count,
+                  unsigned char* floats) {
+  std::size_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) {
+    Vector<kWidth> wide;
+    LoadHalves<kWidth>(wide, halves + 2 * i);
+    Store<kWidth>(wide, floats + 4 * i);
+  }
+  for (; i < count; ++i) {
+    const float wide = WidenedHalf(halves + 2 * i);
+    std::memcpy(floats + 4 * i, &wide, sizeof(wide));
+  }
+}
+
+// All stored blocks of a row block within the chunk.
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
-SPA_INLINE void AddHalfBlocks(const char* panel, const std::int32_t* offsets,
-                              const unsigned char* values, std::size_t count,
-                              Vector<kWidth> (&sums)[kRows][kVectors]) {
-  constexpr std::size_t kRun = 64;
-  alignas(64) unsigned char wide[kRun * kRows * sizeof(float)];
-  for (std::size_t j = 0; j < count; j += kRun) {
-    const std::size_t run = count - j < kRun ? count - j : kRun;
-    for (std::size_t i = 0; i < run; ++i) {
-      for (std::size_t r = 0; r < kRows; ++r) {
-        const float value = WidenedHalf(values + ((j + i) * kStride + r) * 2);
-        std::memcpy(wide + (i * kRows + r) * sizeof(float), &value,
-                    sizeof(value));
-      }
+SPA_INLINE void AddRowBlock(const PanelCall& call, const Packed& weight,
+                            std::size_t from, std::size_t end, std::size_t part,
+                            Vector<kWidth> (&sums)[kRows][kVectors]) {
+  const bool is_half = weight.value_type == ValueType::kFloat16;
+  alignas(64) unsigned char wide[kHalfRun * kStride * sizeof(float)];
+  while (from < end) {
+    const unsigned char* values =
+        weight.values + from * kStride * sizeof(float);
+    std::size_t run = end - from;
+    if (is_half) {
+      if (run > kHalfRun) run = kHalfRun;
+      Widen<kWidth>(weight.values + from * kStride * 2, run * kStride, wide);
+      values = wide;
     }
-    AddBlocks<kWidth, kRows>(panel, offsets + j, wide, run, sums);
+    AddBlocks<kWidth, kStride>(call.panel, call.offsets + from,
+                               values + part * sizeof(float), run, sums);
+    from += run;
   }
 }
 
@@ -113,14 +134,15 @@ SPA_INLINE void FetchNext(const PanelCall& call, std::size_t& done,
 
 // Row blocks far enough ahead that their lines arrive in time.
 template <std::size_t kRows>
-constexpr std::size_t kFetchAhead = kRows >= 8 ? 1 : kRows >= 4 ? 2 : 8;
+constexpr std::size_t kFetchAhead = kRows >= 8   ? 1
+                                    : kRows >= 4 ? 2
+                                                 : 8;
 
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
 SPA_INLINE void FetchY(const PanelCall& call, std::size_t block) {
   const std::size_t ahead = block + kFetchAhead<kRows>;
   if (ahead >= call.end_block) return;
-  const float* y =
-      call.y + (ahead - call.first_block) * kRows * call.y_stride;
+  const float* y = call.y + (ahead - call.first_block) * kRows * call.y_stride;
   for (std::size_t r = 0; r < kRows; ++r) {
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
       __builtin_prefetch(y + r * call.y_stride + k * kWidth, 1, 3);
@@ -128,107 +150,145 @@ SPA_INLINE void FetchY(const PanelCall& call, std::size_t block) {
   }
 }
 
-// What the sums of rows [row, row + kRows) start from.
+template <std::size_t kWidth>
+SPA_INLINE std::size_t LanesLeft(const PanelCall& call, std::size_t vector) {
+  const std::size_t before = vector * kWidth;
+  return call.positions > before ? call.positions - before : 0;
+}
+
+// sums += the block's floats at `from`, which is Y's base or the residual's.
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void StartSums(const PanelCall& call, std::size_t row,
-                          std::size_t rows,
-                          Vector<kWidth> (&sums)[kRows][kVectors]) {
+SPA_INLINE void AddFrom(const PanelCall& call, const float* from,
+                        std::size_t rows, bool is_whole,
+                        Vector<kWidth> (&sums)[kRows][kVectors]) {
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    const float bias = call.is_first && call.bias != nullptr && r < rows
-                           ? call.bias[row + r]
-                           : 0.0f;
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      sums[r][k] = Vector<kWidth>{} + bias;
+      const float* at = from + r * call.y_stride + k * kWidth;
+      Vector<kWidth> other{};
+      if (is_whole) {
+        Load<kWidth>(other, at);
+      } else if (r < rows) {
+        LoadSome<kWidth>(other, at, LanesLeft<kWidth>(call, k));
+      }
+      sums[r][k] += other;
     }
   }
-  if (call.is_first) return;
-  const std::size_t base = call.first_block * call.weight->block_rows;
+}
+
+// What the sums of rows [row, row + kRows) start from; `y` is their place.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void StartSums(const PanelCall& call, const float* y,
+                          std::size_t row, std::size_t rows, bool is_whole,
+                          Vector<kWidth> (&sums)[kRows][kVectors]) {
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    const float* y = call.y + (row - base + r) * call.y_stride;
+    const bool has_bias = call.is_first && call.bias != nullptr && r < rows;
+    const float bias = has_bias ? call.bias[row + r] : 0.0f;
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      const std::size_t p = k * kWidth;
-      if (r < rows) {
-        LoadSome<kWidth>(sums[r][k], y + p,
-                         call.positions > p ? call.positions - p : 0);
-      }
+      sums[r][k] = Spread<kWidth>(bias);
+    }
+  }
+  if (!call.is_first) AddFrom<kWidth>(call, y, rows, is_whole, sums);
+}
+
+// `Apply` of every vector, as straight code.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors,
+          typename Apply>
+SPA_INLINE void ForEachSum(Vector<kWidth> (&sums)[kRows][kVectors],
+                           const Apply& apply) {
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      sums[r][k] = apply(sums[r][k]);
     }
   }
 }
 
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void EndSums(const PanelCall& call, std::size_t row,
-                        std::size_t rows,
+SPA_INLINE void ActivateSums(const Epilogue& epilogue,
+                             Vector<kWidth> (&sums)[kRows][kVectors]) {
+  using V = Vector<kWidth>;
+  switch (epilogue.activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return ForEachSum<kWidth>(sums, [](V x) { return x < V{} ? V{} : x; });
+    case Activation::kClip:
+      return ForEachSum<kWidth>(sums, [&](V x) {
+        return ClipTo<kWidth>(x, epilogue.low, epilogue.high);
+      });
+    default:
+      return ForEachSum<kWidth>(
+          sums, [&](V x) { return ActivateSlowly<kWidth>(x, epilogue); });
+  }
+}
+
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void EndSums(const PanelCall& call, std::size_t place,
+                        std::size_t rows, bool is_whole,
                         Vector<kWidth> (&sums)[kRows][kVectors]) {
-  const std::size_t base = call.first_block * call.weight->block_rows;
+  if (call.is_last) {
+    if (call.residual != nullptr) {
+      AddFrom<kWidth>(call, call.residual + place, rows, is_whole, sums);
+    }
+    ActivateSums<kWidth>(*call.epilogue, sums);
+  }
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    const std::size_t place = (row - base + r) * call.y_stride;
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      const std::size_t p = k * kWidth;
-      const std::size_t left =
-          r < rows && call.positions > p ? call.positions - p : 0;
-      Vector<kWidth> sum = sums[r][k];
-      if (call.is_last) {
-        if (call.residual != nullptr) {
-          Vector<kWidth> other;
-          LoadSome<kWidth>(other, call.residual + place + p, left);
-          sum += other;
-        }
-        sum = Activate<kWidth>(sum, *call.epilogue);
+      float* at = call.y + place + r * call.y_stride + k * kWidth;
+      if (is_whole) {
+        Store<kWidth>(sums[r][k], at);
+      } else if (r < rows) {
+        StoreSome<kWidth>(sums[r][k], at, LanesLeft<kWidth>(call, k));
       }
-      StoreSome<kWidth>(sum, call.y + place + p, left);
     }
   }
 }
 
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
-          std::size_t kVectors, typename Values>
-static void MultiplyTile(const PanelCall& call) {
-  const Packed& weight = *call.weight;
+          std::size_t kVectors>
+static void MultiplyTile(const PanelCall& given) {
+  // Copies, since stores of sums might change anything behind a reference.
+  const PanelCall call = given;
+  const Packed weight = *given.weight;
   const unsigned char* starts =
       weight.starts + call.chunk * (RowBlocks(weight) + 1) * 4;
   const std::size_t blocks = call.end_block - call.first_block;
   const std::size_t each = (call.next.count + blocks - 1) / blocks;
-  const char* panel = call.panel - call.panel_start;
   std::size_t fetched = 0;
   for (std::size_t b = call.first_block; b < call.end_block; ++b) {
     FetchNext<kWidth, kVectors>(call, fetched, each);
     const std::size_t from = StartAt(starts, b);
-    const std::size_t count = StartAt(starts, b + 1) - from;
-    if (count == 0 && !call.is_first && !call.is_last) continue;
+    const std::size_t end = StartAt(starts, b + 1);
+    if (from == end && !call.is_first && !call.is_last) continue;
     if (call.fetches_y) FetchY<kWidth, kStride, kVectors>(call, b);
     for (std::size_t part = 0; part < kStride; part += kRows) {
       const std::size_t row = b * kStride + part;
       if (row >= weight.rows) break;
       const std::size_t left = weight.rows - row;
       const std::size_t rows = left < kRows ? left : kRows;
+      const std::size_t place =
+          ((b - call.first_block) * kStride + part) * call.y_stride;
+      const bool is_whole =
+          rows == kRows && call.positions == kVectors * kWidth;
       Vector<kWidth> sums[kRows][kVectors];
-      StartSums<kWidth>(call, row, rows, sums);
-      const unsigned char* values =
-          weight.values + (from * kStride + part) * Values::kSize;
-      if constexpr (Values::kSize == sizeof(float)) {
-        AddBlocks<kWidth, kStride>(panel, call.offsets + from, values,
-                                   count, sums);
-      } else {
-        AddHalfBlocks<kWidth, kStride>(panel, call.offsets + from, values,
-                                       count, sums);
-      }
-      EndSums<kWidth>(call, row, rows, sums);
+      StartSums<kWidth>(call, call.y + place, row, rows, is_whole, sums);
+      AddRowBlock<kWidth, kStride>(call, weight, from, end, part, sums);
+      EndSums<kWidth>(call, place, rows, is_whole, sums);
     }
   }
 }
 
-template <typename Isa, std::size_t kStride, typename Values>
+template <typename Isa, std::size_t kStride>
 static void MultiplyRows(const PanelCall& call) {
   constexpr std::size_t kWidth = Isa::kWidth;
   constexpr std::size_t kRows =
       kStride < Isa::kMostPanelRows ? kStride : Isa::kMostPanelRows;
   constexpr std::size_t kMost = Isa::PanelVectors(kStride);
   switch (call.vectors) {
-#define SPA_VECTORS(count)                                         \
-  case count:                                                      \
-    if constexpr (count <= kMost) {                                \
-      MultiplyTile<kWidth, kStride, kRows, count, Values>(call);   \
-    }                                                              \
+#define SPA_VECTORS(count)                               \
+  case count:                                            \
+    if constexpr (count <= kMost) {                      \
+      MultiplyTile<kWidth, kStride, kRows, count>(call); \
+    }                                                    \
     break;
     SPA_VECTORS(1)
     SPA_VECTORS(2)
@@ -242,30 +302,21 @@ static void MultiplyRows(const PanelCall& call) {
   }
 }
 
-template <typename Isa, typename Values>
-static void MultiplyBlocksOf(const PanelCall& call) {
-  switch (call.weight->block_rows) {
-    case 1:
-      return MultiplyRows<Isa, 1, Values>(call);
-    case 2:
-      return MultiplyRows<Isa, 2, Values>(call);
-    case 4:
-      return MultiplyRows<Isa, 4, Values>(call);
-    case 8:
-      return MultiplyRows<Isa, 8, Values>(call);
-    case 16:
-      return MultiplyRows<Isa, 16, Values>(call);
-    default:
-      return MultiplyRows<Isa, 32, Values>(call);
-  }
-}
-
 template <typename Isa>
 static void MultiplyBlocks(const PanelCall& call) {
-  if (call.weight->value_type == ValueType::kFloat32) {
-    MultiplyBlocksOf<Isa, Float32Values>(call);
-  } else {
-    MultiplyBlocksOf<Isa, Float16Values>(call);
+  switch (call.weight->block_rows) {
+    case 1:
+      return MultiplyRows<Isa, 1>(call);
+    case 2:
+      return MultiplyRows<Isa, 2>(call);
+    case 4:
+      return MultiplyRows<Isa, 4>(call);
+    case 8:
+      return MultiplyRows<Isa, 8>(call);
+    case 16:
+      return MultiplyRows<Isa, 16>(call);
+    default:
+      return MultiplyRows<Isa, 32>(call);
   }
 }
 

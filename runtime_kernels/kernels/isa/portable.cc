@@ -15,11 +15,10 @@ struct Portable {
   static constexpr std::size_t LanesTokens(std::size_t parts) {
     return parts == 1 ? 6 : 2;
   }
-  static constexpr std::size_t kFewestTurnedTokens = 4;
 
   template <typename Index>
   static Vector<kWidth> Gather(const float* x, const unsigned char* indices) {
-    Vector<kWidth> lanes;
+    Vector<kWidth> lanes{};
     for (std::size_t k = 0; k < kWidth; ++k) {
       lanes[k] = x[ElementAt<Index>(indices, k)];
     }

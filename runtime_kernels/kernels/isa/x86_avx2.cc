@@ -30,7 +30,6 @@ struct Avx2 {
   static constexpr std::size_t LanesTokens(std::size_t parts) {
     return parts == 1 ? 8 : parts == 2 ? 5 : 2;
   }
-  static constexpr std::size_t kFewestTurnedTokens = 4;
 
   template <typename Index>
   static Vector<kWidth> Gather(const float* x, const unsigned char* indices) {

@@ -15,7 +15,6 @@ struct Avx512 {
   static constexpr std::size_t LanesTokens(std::size_t parts) {
     return parts == 1 ? 16 : 14;
   }
-  static constexpr std::size_t kFewestTurnedTokens = 8;
 
   template <typename Index>
   static Vector<kWidth> Gather(const float* x, const unsigned char* indices) {

@@ -15,11 +15,17 @@ constexpr std::uint64_t kMostBlocks = 0xFFFFFFFF;
 
 // Sections may lie anywhere before they are checked, so nothing points there.
 Packed WithoutSections(const PackedHeader& header) {
-  return {Kind(header.kind), ValueType(header.value_type),
-          header.index_size, header.rows,
-          header.columns,    header.block_rows,
-          header.chunk_columns, header.blocks,
-          nullptr, nullptr, nullptr};
+  return {Kind(header.kind),
+          ValueType(header.value_type),
+          header.index_size,
+          header.rows,
+          header.columns,
+          header.block_rows,
+          header.chunk_columns,
+          header.blocks,
+          nullptr,
+          nullptr,
+          nullptr};
 }
 
 bool IsOneOf(std::uint64_t number, std::initializer_list<std::uint64_t> list) {

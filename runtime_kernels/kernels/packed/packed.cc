@@ -80,11 +80,10 @@ void CheckMasks(const Packed& weight) {
     for (std::size_t g = 0; g < words; ++g) {
       const auto mask =
           ElementAt<std::uint16_t>(weight.indices, row * words + g);
-      const std::size_t inside =
-          std::min<std::size_t>(16, weight.columns - std::min(weight.columns, 16 * g));
+      const std::size_t inside = std::min<std::size_t>(
+          16, weight.columns - std::min(weight.columns, 16 * g));
       if ((mask >> inside) != 0) {
-        RefusePacked("row " + std::to_string(row) +
-                     " stores columns beyond " +
+        RefusePacked("row " + std::to_string(row) + " stores columns beyond " +
                      std::to_string(weight.columns));
       }
       count += static_cast<std::size_t>(__builtin_popcount(mask));

@@ -16,8 +16,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 namespace spa {
 
 template <typename Element>
-static inline __attribute__((always_inline)) Element ElementAt(
-    const unsigned char* section, std::size_t index) {
+static inline __attribute__((always_inline)) Element
+ElementAt(const unsigned char* section, std::size_t index) {
   Element element;
   std::memcpy(&element, section + index * sizeof(Element), sizeof(Element));
   return element;

@@ -48,9 +48,9 @@ static void GatherRows(const RowDotCall& call) {
     float sum = 0;
     for (std::size_t c = 0, chunks = Chunks(weight); c < chunks; ++c) {
       const std::size_t at = c * row_starts + row;
-      sum += GatherRow<Isa, Values, Index>(weight, StartAt(weight.starts, at),
-                                           StartAt(weight.starts, at + 1),
-                                           call.x);
+      sum +=
+          GatherRow<Isa, Values, Index>(weight, StartAt(weight.starts, at),
+                                        StartAt(weight.starts, at + 1), call.x);
     }
     call.y[row] = sum;
   }
@@ -70,8 +70,8 @@ static void BitmaskRows(const RowDotCall& call) {
     for (std::size_t g = 0; g < words; ++g) {
       const auto mask = ElementAt<std::uint64_t>(masks, g);
       SPA_UNROLL for (std::size_t k = 0; k < kWordVectors; ++k) {
-        const auto bits = static_cast<std::uint32_t>(
-            mask >> (k * kWidth) & ((1u << kWidth) - 1));
+        const auto bits = static_cast<std::uint32_t>(mask >> (k * kWidth) &
+                                                     ((1u << kWidth) - 1));
         const std::uint64_t before =
             k == 0 ? 0 : mask & ((std::uint64_t{1} << (k * kWidth)) - 1);
         const std::size_t skipped =
@@ -81,8 +81,8 @@ static void BitmaskRows(const RowDotCall& call) {
         sums[k] += x * Isa::template Expand<Values>(
                            values + skipped * Values::kSize, bits);
       }
-      values += static_cast<std::size_t>(__builtin_popcountll(mask)) *
-                Values::kSize;
+      values +=
+          static_cast<std::size_t>(__builtin_popcountll(mask)) * Values::kSize;
       __builtin_prefetch(values + kDotAhead, 0, 3);
       __builtin_prefetch(values + kDotAhead + 64, 0, 3);
     }
@@ -108,8 +108,8 @@ static void SegmentRows(const RowDotCall& call) {
       __builtin_prefetch(values + kDotAhead, 0, 3);
       SPA_UNROLL for (std::size_t q = 0; q < kParts; ++q) {
         Vector<kWidth> value, input;
-        Values::template LoadVector<kWidth>(value,
-                                            values + q * kWidth * Values::kSize);
+        Values::template LoadVector<kWidth>(
+            value, values + q * kWidth * Values::kSize);
         Load<kWidth>(input, x + q * kWidth);
         to[q] += value * input;
       }

@@ -14,8 +14,8 @@ SPA_INLINE std::size_t Smaller(std::size_t a, std::size_t b) {
 }
 
 template <std::size_t kWidth>
-static void CopyPadded(const float* from, std::size_t count,
-                       std::size_t padded, float* to) {
+static void CopyPadded(const float* from, std::size_t count, std::size_t padded,
+                       float* to) {
   std::size_t i = 0;
   for (; i + kWidth <= count; i += kWidth) {
     Vector<kWidth> vector;
@@ -33,16 +33,26 @@ template <std::size_t kWidth>
 static void CopyRows(const float* from, std::size_t from_stride,
                      std::size_t rows, std::size_t count, std::size_t padded,
                      float* to, std::size_t to_stride) {
+  if (count != padded || count % kWidth != 0) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      CopyPadded<kWidth>(from + r * from_stride, count, padded,
+                         to + r * to_stride);
+    }
+    return;
+  }
   for (std::size_t r = 0; r < rows; ++r) {
-    CopyPadded<kWidth>(from + r * from_stride, count, padded,
-                       to + r * to_stride);
+    for (std::size_t i = 0; i < count; i += kWidth) {
+      Vector<kWidth> vector;
+      Load<kWidth>(vector, from + r * from_stride + i);
+      Store<kWidth>(vector, to + r * to_stride + i);
+    }
   }
 }
 
 template <std::size_t kWidth>
-static void Turn(const float* from, std::size_t from_stride,
-                 std::size_t height, std::size_t width, std::size_t padded,
-                 float* to, std::size_t to_stride) {
+static void Turn(const float* from, std::size_t from_stride, std::size_t height,
+                 std::size_t width, std::size_t padded, float* to,
+                 std::size_t to_stride) {
   for (std::size_t j = 0; j < width; j += kWidth) {
     const std::size_t columns = Smaller(width - j, kWidth);
     for (std::size_t i = 0; i < padded; i += kWidth) {
@@ -114,23 +124,22 @@ SPA_INLINE Vector<kWidth> EverySecond(Vector<kWidth> a, Vector<kWidth> b,
 
 // to[k] = from[k * stride], k < count; `end` is where readable floats end.
 template <std::size_t kWidth>
-static void CopyStrided(const float* from, const float* end,
-                        std::size_t stride, std::size_t count, float* to) {
+static void CopyStrided(const float* from, const float* end, std::size_t stride,
+                        std::size_t count, float* to) {
   if (stride == 1) {
     CopyPadded<kWidth>(from, count, count, to);
     return;
   }
   std::size_t k = 0;
   if (stride == 2) {
-    for (; k + kWidth <= count &&
-           from + 2 * k + 2 * kWidth <= end;
+    for (; k + kWidth <= count && from + 2 * k + 2 * kWidth <= end;
          k += kWidth) {
       Vector<kWidth> low, high;
       Load<kWidth>(low, from + 2 * k);
       Load<kWidth>(high, from + 2 * k + kWidth);
-      Store<kWidth>(EverySecond<kWidth>(low, high,
-                                        std::make_index_sequence<kWidth>()),
-                    to + k);
+      Store<kWidth>(
+          EverySecond<kWidth>(low, high, std::make_index_sequence<kWidth>()),
+          to + k);
     }
   }
   for (; k < count; ++k) to[k] = from[k * stride];
@@ -145,10 +154,10 @@ struct PhaseRange {
 static PhaseRange RangeOf(const Axis& axis, std::size_t phase,
                           std::size_t places) {
   // Place i is padded input i * stride + phase.
-  const std::size_t begin = axis.padding > phase
-                                ? (axis.padding - phase + axis.stride - 1) /
-                                      axis.stride
-                                : 0;
+  const std::size_t begin =
+      axis.padding > phase
+          ? (axis.padding - phase + axis.stride - 1) / axis.stride
+          : 0;
   const std::size_t end_input = axis.padding + axis.input;
   const std::size_t end =
       end_input > phase ? (end_input - phase + axis.stride - 1) / axis.stride
@@ -179,8 +188,8 @@ static void MakePlanes(const float* channel, const Axis& vertical,
         Zero(to, to + columns.begin);
         const std::size_t row = rows.first + (i - rows.begin) * vertical.stride;
         CopyStrided<kWidth>(channel + row * horizontal.input + columns.first,
-                            end, horizontal.stride,
-                            columns.end - columns.begin, to + columns.begin);
+                            end, horizontal.stride, columns.end - columns.begin,
+                            to + columns.begin);
         Zero(to + columns.end, to + shape.pitch);
       }
     }
