@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+REINSTALL = (
+    "Install spa-onnx again, so that the native library and the Python code are of one version; "
+    "if that does not help, please report it with the output of `spa-onnx doctor --json`"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

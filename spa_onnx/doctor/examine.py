@@ -12,10 +12,14 @@ from importlib import metadata
 from typing import Any
 
 from spa_onnx import __version__
-from spa_onnx.doctor.check import Check, Diagnosis
+from spa_onnx.doctor.check import REINSTALL, Check, Diagnosis
 from spa_onnx.doctor.processor import instruction_sets, processor, threads
-from spa_onnx.errors import SpaError
-from spa_onnx.runtime.kernels import kernels_in_use, library_version, list_kernels
+from spa_onnx.runtime.kernels import (
+    LibraryError,
+    kernels_in_use,
+    library_version,
+    list_kernels,
+)
 from spa_onnx.runtime.library import KernelsMissingError, library_path
 
 PACKAGES = ("numpy", "onnx", "onnx-graphsurgeon", "networkx")
@@ -97,10 +101,8 @@ def _library(facts: dict[str, str]) -> tuple[Check, dict[str, str]]:
         path = library_path()
         version = library_version(path)
         kernels = list_kernels(path)
-    except SpaError as problem:
-        mark = ": " if isinstance(problem, KernelsMissingError) else "; "
-        found, _, remedy = str(problem).rpartition(mark)
-        return Check("native library", False, found, remedy), {}
+    except (KernelsMissingError, LibraryError) as failure:
+        return Check("native library", False, failure.problem, failure.remedy), {}
     facts["library"] = str(path)
     facts["library version"] = version or "not told"
     used = {op: kernel.name for op, kernel in kernels_in_use(kernels).items()}
@@ -111,7 +113,7 @@ def _library(facts: dict[str, str]) -> tuple[Check, dict[str, str]]:
         return Check("native library", False, found, remedy), used
     if version is not None and version != __version__:
         found = f"version {version} with Python code of {__version__}"
-        return Check("native library", False, found, "Install spa-onnx again"), used
+        return Check("native library", False, found, REINSTALL), used
     return Check("native library", True, f"{len(kernels)} kernels for {len(used)} operations"), used
 
 
@@ -146,6 +148,4 @@ def _crashed(status: int, said: str, before: list[Check]) -> Check:
     else:
         last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
         found = f"failed {place}: {last[0]}"
-    from spa_onnx.doctor.self_test import REMEDY
-
-    return Check("self-test", False, found, REMEDY)
+    return Check("self-test", False, found, REINSTALL)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from spa_onnx.doctor.check import Check
+from spa_onnx.doctor.check import REINSTALL, Check
 from spa_onnx.doctor.op_models import (
     Float32Array,
     OpCase,
@@ -25,11 +25,6 @@ from spa_onnx.doctor.op_models import (
 )
 from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments
 from spa_onnx.runtime.session import session
-
-REMEDY = (
-    "Install spa-onnx again, so that the native library and the Python code are of one version; "
-    "if that does not help, please report it with the output of `spa-onnx doctor --json`"
-)
 
 TOKENS = (1, 37)
 """One token, as in decoding, and a number that fills no tile."""
@@ -92,10 +87,10 @@ def try_case(case: OpCase) -> Check:
         opened: Any = session(case.model().SerializeToString(), sess_options=options)
         (y,) = opened.run(None, case.feeds())
     except Exception as failure:  # the runtime's exceptions have no common base of their own
-        return Check(case.name, False, str(failure).strip(), REMEDY, case.op)
+        return Check(case.name, False, str(failure).strip(), REINSTALL, case.op)
     error = case.error(y)
     found = f"differs from numpy by {error:.2g} of what rounding explains"
-    return Check(case.name, error <= 1.0, found, "" if error <= 1.0 else REMEDY, case.op)
+    return Check(case.name, error <= 1.0, found, "" if error <= 1.0 else REINSTALL, case.op)
 
 
 def main() -> None:

@@ -20,20 +20,20 @@ SHOWN, LONGEST = 3, 300
 def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     """Print facts, kernels, then checks with what to do about those that failed."""
     for title, rows in (
-        ("", diagnosis.facts),
-        ("kernels in use", diagnosis.kernels),
-        ("checks", dict(_lines(diagnosis.checks))),
+        ("", [*diagnosis.facts.items()]),
+        ("kernels in use", [*diagnosis.kernels.items()]),
+        ("checks", [*_lines(diagnosis.checks)]),
     ):
         if title and rows:
             console.print(f"\n{title}", style="bold")
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for name, text in rows.items():
+        for name, text in rows:
             table.add_row(name, text)
         console.print(table)
     for remedy in dict.fromkeys(c.remedy for c in diagnosis.checks if not c.passed):
-        console.print(f"\n{remedy}.")
+        console.print(f"\n{remedy[0].upper()}{remedy[1:]}.")
     if diagnosis.healthy:
         console.print("\nEverything is in order.")
 

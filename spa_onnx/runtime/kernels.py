@@ -19,10 +19,9 @@ class LibraryError(SpaError):
     """A file that is no native library of ours, or one that this system cannot load."""
 
     def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(
-            f"{path} cannot be used as the native library: {problem}; install spa-onnx again, with "
-            "--force-reinstall --no-cache-dir"
-        )
+        self.problem = f"{path} cannot be used as the native library: {problem}"
+        self.remedy = "install spa-onnx again, with --force-reinstall --no-cache-dir"
+        super().__init__(f"{self.problem}; {self.remedy}")
 
 
 class _Entry(ctypes.Structure):

@@ -10,15 +10,17 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from spa_onnx.doctor.op_models import linear_case
+from spa_onnx.doctor.self_test import numbers, sparse_weight
 from spa_onnx.errors import InputShapeError, ModelFileError, OpenShapeError, TimedModelError
 from spa_onnx.latency import race as racing
 from spa_onnx.latency.entry_inputs import feeds_for
 from spa_onnx.latency.race import Racer, RaceSettings, race
 from spa_onnx.latency.same_outputs import agreement
 from spa_onnx.runtime.library import KernelsMissingError
+from spa_onnx.runtime.packing import pack_blocks
 from tests.builders import GraphBuilder
 from tests.runtime_kernels.kernel_library import needs_kernels
-from tests.runtime_kernels.sparse_linear_model import random_weight, sparse_linear_model
 from tests.spa_onnx.cli.commands import write_model
 
 FEW = RaceSettings(rounds=4, warm_up=1)
@@ -167,7 +169,8 @@ def test_ids_cover_the_table_that_they_index(tmp_path: Path) -> None:
 
 def sparse(folder: Path) -> Path:
     path = folder / "sparse.onnx"
-    model = sparse_linear_model(random_weight(5, 8), input_shape=(2, 8))
+    weight = sparse_weight(5, 8)
+    model = linear_case("fc", weight, pack_blocks(weight, 1), numbers(2, 8), numbers(5)).model()
     model.graph.output[0].name = model.graph.node[-1].output[0] = "result"
     write_model(model, path)
     return path
