@@ -36,7 +36,7 @@ class Diagnosis:
 
     Attributes:
         facts: what is neither right nor wrong, by name.
-        kernels: the variant that runs, by operation.
+        kernels: for each set of kernels what it needs and whether it runs.
         checks: what must be in order.
     """
 

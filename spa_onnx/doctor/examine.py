@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import subprocess
@@ -14,18 +15,16 @@ from typing import Any
 from spa_onnx import __version__
 from spa_onnx.doctor.check import REINSTALL, Check, Diagnosis
 from spa_onnx.doctor.processor import instruction_sets, processor, threads
-from spa_onnx.runtime.kernels import (
-    LibraryError,
-    kernels_in_use,
-    library_version,
-    list_kernels,
-)
+from spa_onnx.runtime.kernels import KernelSet, LibraryError, library_version, list_kernels
 from spa_onnx.runtime.library import KernelsMissingError, library_path
 
 PACKAGES = ("numpy", "onnx", "onnx-graphsurgeon", "networkx")
 OLDEST_PYTHON = (3, 11)
 OLDEST_RUNTIME = (1, 17)
 """The first ONNX Runtime whose interface has all that the operators use."""
+
+FORCED = "SPA_ONNX_INSTRUCTION_SET"
+"""Environment variable that names the kernels to run."""
 
 SELF_TEST_SECONDS = 120.0
 
@@ -105,16 +104,22 @@ def _library(facts: dict[str, str]) -> tuple[Check, dict[str, str]]:
         return Check("native library", False, failure.problem, failure.remedy), {}
     facts["library"] = str(path)
     facts["library version"] = version or "not told"
-    used = {op: kernel.name for op, kernel in kernels_in_use(kernels).items()}
-    missing = sorted({kernel.operation for kernel in kernels} - used.keys())
-    remedy = "Build spa-onnx on this machine: `pip install --no-binary spa-onnx spa-onnx`"
-    if missing:
-        found = f"no kernel for {', '.join(missing)} runs on this processor"
-        return Check("native library", False, found, remedy), used
+    if forced := os.environ.get(FORCED):
+        facts["instruction set asked for"] = f"{forced} ({FORCED})"
+    chosen = [kernel.name for kernel in kernels if kernel.chosen]
+    states = {kernel.name: _state(kernel) for kernel in kernels}
     if version is not None and version != __version__:
         found = f"version {version} with Python code of {__version__}"
-        return Check("native library", False, found, REINSTALL), used
-    return Check("native library", True, f"{len(kernels)} kernels for {len(used)} operations"), used
+        return Check("native library", False, found, REINSTALL), states
+    found = f"kernels for {len(kernels)} instruction sets, {', '.join(chosen) or 'none'} in use"
+    return Check("native library", bool(chosen), found, "" if chosen else REINSTALL), states
+
+
+def _state(kernel: KernelSet) -> str:
+    if kernel.chosen:
+        return f"{kernel.instruction_set}, in use by every operator"
+    has = "supported" if kernel.supported else "not supported by this processor"
+    return f"{kernel.instruction_set}, {has}"
 
 
 def self_test() -> list[Check]:

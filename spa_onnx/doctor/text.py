@@ -21,7 +21,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     """Print facts, kernels, then checks with what to do about those that failed."""
     for title, rows in (
         ("", [*diagnosis.facts.items()]),
-        ("kernels in use", [*diagnosis.kernels.items()]),
+        ("kernels, fastest first", [*diagnosis.kernels.items()]),
         ("checks", [*_lines(diagnosis.checks)]),
     ):
         if title and rows:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,31 +27,28 @@ class _Entry(ctypes.Structure):
     """SpaKernelEntry."""
 
     _fields_ = (
-        ("operation", ctypes.c_char_p),
         ("name", ctypes.c_char_p),
         ("instruction_set", ctypes.c_char_p),
         ("supported", ctypes.c_int),
-        ("kernel", ctypes.c_void_p),
+        ("chosen", ctypes.c_int),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """One variant of one operation: a line of a kernels.inc file.
+class KernelSet:
+    """All kernels as compiled for one instruction set: a line of kernels.inc.
 
     Attributes:
-        operation: what it computes.
-        name: of the variant.
+        name: of the set.
         instruction_set: that it needs.
         supported: whether this processor has it.
-        address: of the operation's kernel struct.
+        chosen: whether the operators run it.
     """
 
-    operation: str
     name: str
     instruction_set: str
     supported: bool
-    address: int
+    chosen: bool
 
 
 @cache
@@ -72,8 +68,8 @@ def load_library(path: Path) -> ctypes.CDLL:
     return library
 
 
-def list_kernels(path: Path) -> tuple[Kernel, ...]:
-    """Return every variant of every operation, each operation's fastest first.
+def list_kernels(path: Path) -> tuple[KernelSet, ...]:
+    """Return the kernels of every instruction set, fastest first.
 
     Raises:
         LibraryError: the library cannot be loaded.
@@ -84,24 +80,14 @@ def list_kernels(path: Path) -> tuple[Kernel, ...]:
     count = ctypes.c_size_t()
     entries = listed(ctypes.byref(count))
     return tuple(
-        Kernel(
-            entry.operation.decode(),
+        KernelSet(
             entry.name.decode(),
             entry.instruction_set.decode(),
             bool(entry.supported),
-            entry.kernel,
+            bool(entry.chosen),
         )
         for entry in entries[: count.value]
     )
-
-
-def kernels_in_use(kernels: Sequence[Kernel]) -> dict[str, Kernel]:
-    """Return the variant of every operation that this processor runs: the first that it can."""
-    found: dict[str, Kernel] = {}
-    for kernel in kernels:
-        if kernel.supported:
-            found.setdefault(kernel.operation, kernel)
-    return found
 
 
 def library_version(path: Path) -> str | None:

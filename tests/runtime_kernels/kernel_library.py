@@ -1,21 +1,18 @@
-"""The kernel library as tests use it; struct layouts restate the C headers."""
+"""The native library as tests use it."""
 
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
 from spa_onnx.runtime import kernels
-from spa_onnx.runtime.kernels import Kernel, list_kernels
+from spa_onnx.runtime.kernels import KernelSet, list_kernels
 from spa_onnx.runtime.library import KernelsMissingError, library_path
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
-
-Variant = Kernel
 
 
 def load_library() -> ctypes.CDLL:
@@ -23,10 +20,9 @@ def load_library() -> ctypes.CDLL:
     return kernels.load_library(library_path())
 
 
-@cache
-def variants(operation: str) -> tuple[Variant, ...]:
-    """Return every variant of an operation, fastest first."""
-    return tuple(v for v in list_kernels(library_path()) if v.operation == operation)
+def kernel_sets() -> tuple[KernelSet, ...]:
+    """Return the kernels of every instruction set, fastest first."""
+    return list_kernels(library_path())
 
 
 def is_built() -> bool:
@@ -41,17 +37,17 @@ def is_built() -> bool:
 needs_kernels = pytest.mark.skipif(not is_built(), reason="the kernel library was not built")
 
 
-def variant_params(operation: str) -> list[ParameterSet]:
-    """Return one pytest parameter per variant; unsupported hardware is a skip."""
+def kernel_params() -> list[ParameterSet]:
+    """Return one pytest parameter per set of kernels; unsupported hardware is a skip."""
     if not is_built():
         return []
     return [
         pytest.param(
-            variant,
-            id=variant.name,
+            kernel,
+            id=kernel.name,
             marks=pytest.mark.skipif(
-                not variant.supported, reason=f"needs {variant.instruction_set}"
+                not kernel.supported, reason=f"needs {kernel.instruction_set}"
             ),
         )
-        for variant in variants(operation)
+        for kernel in kernel_sets()
     ]

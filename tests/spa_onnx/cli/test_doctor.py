@@ -13,7 +13,7 @@ from tests.spa_onnx.cli.commands import run
 def test_a_healthy_install_ends_with_zero() -> None:
     result = run("doctor")
     assert result.exit_code == 0, result.output
-    assert "kernels in use" in result.stdout
+    assert "in use by every operator" in result.stdout
     assert "Everything is in order." in result.stdout
     assert "FAILED" not in result.stdout
 

@@ -11,7 +11,7 @@ import pytest
 from spa_onnx.doctor import examine as examining
 from spa_onnx.doctor.check import REINSTALL, Check
 from spa_onnx.doctor.examine import examine, numeric, self_test
-from tests.runtime_kernels.kernel_library import needs_kernels, variants
+from tests.runtime_kernels.kernel_library import kernel_sets, needs_kernels
 
 
 def ignore(_stage: str) -> None:
@@ -40,11 +40,11 @@ def test_every_operator_of_an_install_is_as_numpy() -> None:
 
 
 @needs_kernels
-def test_the_kernel_in_use_is_the_first_that_the_processor_runs() -> None:
-    used = examine(ignore).kernels
-    assert used
-    for operation, name in used.items():
-        assert name == next(v.name for v in variants(operation) if v.supported)
+def test_the_kernels_in_use_are_the_first_that_the_processor_runs() -> None:
+    states = examine(ignore).kernels
+    first = next(kernel.name for kernel in kernel_sets() if kernel.supported)
+    assert [name for name, state in states.items() if "in use" in state] == [first]
+    assert list(states) == [kernel.name for kernel in kernel_sets()]
 
 
 def test_a_library_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
