@@ -40,7 +40,7 @@ enum OrtCustomOpInputOutputCharacteristic : int {
 
 enum OrtMemType : int { OrtMemTypeDefault = 0 };
 
-enum OrtOpAttrType : int { ORT_OP_ATTR_INT = 1 };
+enum OrtOpAttrType : int { ORT_OP_ATTR_INT = 1, ORT_OP_ATTR_INTS = 2 };
 
 // Functions that return OrtStatus* return null on success.
 struct OrtApi {
@@ -68,11 +68,17 @@ struct OrtApi {
   void* unused_64[1];
   OrtStatus* (*GetTensorTypeAndShape)(
       const OrtValue* value, OrtTensorTypeAndShapeInfo** out);  // slot 65
-  void* unused_66[20];
+  void* unused_66[19];
+  OrtStatus* (*KernelInfoGetAttribute_float)(const OrtKernelInfo* info,
+                                             const char* name,
+                                             float* out);  // slot 85
   OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo* info,
                                              const char* name,
                                              int64_t* out);  // slot 86
-  void* unused_87[1];
+  // With a null `out`, or too small a size, only the size is set.
+  OrtStatus* (*KernelInfoGetAttribute_string)(const OrtKernelInfo* info,
+                                              const char* name, char* out,
+                                              size_t* size);  // slot 87
   OrtStatus* (*KernelContext_GetInputCount)(const OrtKernelContext* context,
                                             size_t* out);  // slot 88
   void* unused_89[1];
@@ -87,7 +93,12 @@ struct OrtApi {
   void* unused_94[5];
   void (*ReleaseTensorTypeAndShapeInfo)(
       OrtTensorTypeAndShapeInfo* info);  // slot 99
-  void* unused_100[144];
+  void* unused_100[63];
+  OrtStatus* (*KernelInfoGetAttributeArray_int64)(const OrtKernelInfo* info,
+                                                  const char* name,
+                                                  int64_t* out,
+                                                  size_t* size);  // slot 163
+  void* unused_164[80];
   OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo* info, char* out,
                                        size_t* size);  // slot 244
   void* unused_245[4];
@@ -168,12 +179,15 @@ SPA_ORT_SLOT(OrtApi, GetDimensionsCount, 61);
 SPA_ORT_SLOT(OrtApi, GetDimensions, 62);
 SPA_ORT_SLOT(OrtApi, GetSymbolicDimensions, 63);
 SPA_ORT_SLOT(OrtApi, GetTensorTypeAndShape, 65);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_float, 85);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_int64, 86);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_string, 87);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetInputCount, 88);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetInput, 90);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetOutput, 91);
 SPA_ORT_SLOT(OrtApi, ReleaseStatus, 93);
 SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttributeArray_int64, 163);
 SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetConstantInput_tensor, 249);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetInputTypeShape, 268);

@@ -1,9 +1,11 @@
-// How a schedule runs its tasks: on ONNX Runtime's pool, or one by one.
+// How a layer runs its tasks: on ONNX Runtime's pool, or one by one.
 
 #ifndef SPA_SUPPORT_PARALLEL_H_
 #define SPA_SUPPORT_PARALLEL_H_
 
+#include <atomic>
 #include <cstddef>
+#include <new>
 
 namespace spa {
 
@@ -24,6 +26,48 @@ class Serial final : public Parallel {
     for (std::size_t i = 0; i < count; ++i) task(user, i);
   }
 };
+
+// body(i) for every i < count. Throws std::bad_alloc if a body did.
+template <typename Body>
+void ForEach(const Parallel& parallel, std::size_t count, const Body& body) {
+  struct Work {
+    const Body& body;
+    std::atomic<bool> failed{false};
+  } work{body};
+  if (count == 0) return;
+  parallel.Run(
+      count,
+      [](void* user, std::size_t index) {
+        Work& work = *static_cast<Work*>(user);
+        try {
+          work.body(index);
+        } catch (const std::bad_alloc&) {
+          work.failed = true;
+        }
+      },
+      &work);
+  if (work.failed) throw std::bad_alloc();
+}
+
+// `length` things in `parts` ranges that differ by at most one.
+struct Split {
+  std::size_t length;
+  std::size_t parts;
+
+  std::size_t Begin(std::size_t part) const {
+    return part * (length / parts) +
+           (part < length % parts ? part : length % parts);
+  }
+  std::size_t End(std::size_t part) const { return Begin(part + 1); }
+  std::size_t Size(std::size_t part) const { return End(part) - Begin(part); }
+  std::size_t Largest() const { return (length + parts - 1) / parts; }
+};
+
+// The fewest even parts of at most `most`.
+inline Split SplitByMost(std::size_t length, std::size_t most) {
+  const std::size_t parts = (length + most - 1) / most;
+  return {length, parts == 0 ? 1 : parts};
+}
 
 }  // namespace spa
 
