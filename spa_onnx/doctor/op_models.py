@@ -28,7 +28,7 @@ class OpCase:
         name: of the case.
         op: the operator.
         x: its first input.
-        weight: packed bytes, or the numbers of an operator with a dense weight.
+        weight: packed bytes.
         bias: one number for every output.
         residual: what is added, of the shape of the output; None adds nothing.
         attributes: of the node.
@@ -39,7 +39,7 @@ class OpCase:
     name: str
     op: str
     x: Float32Array
-    weight: bytes | Float32Array
+    weight: bytes
     bias: Float32Array
     residual: Float32Array | None
     attributes: Mapping[str, Any]
@@ -48,11 +48,8 @@ class OpCase:
 
     def model(self) -> onnx.ModelProto:
         """Return a model with the node alone."""
-        if isinstance(self.weight, bytes):
-            size = [len(self.weight)]
-            weight = helper.make_tensor("weight", TensorProto.UINT8, size, self.weight, raw=True)
-        else:
-            weight = numpy_helper.from_array(self.weight, "weight")
+        size = [len(self.weight)]
+        weight = helper.make_tensor("weight", TensorProto.UINT8, size, self.weight, raw=True)
         names = ["x", "weight", "bias", *(["residual"] if self.residual is not None else [])]
         node = helper.make_node(
             self.op, names, ["y"], name=self.name, domain=DOMAIN, **self.attributes
@@ -152,24 +149,10 @@ def conv_case(
     return _case(name, "SparseConv", parts, attributes, y, size, weight.shape[1])
 
 
-def depthwise_case(
-    name: str, weight: Float32Array, x: Float32Array, bias: Float32Array, window: Window
-) -> OpCase:
-    """Return ``relu(conv(x, W) + bias)``, each channel by itself, the weight ``(C, 1, kh, kw)``."""
-    patches = window.patches(x)
-    taps = weight.reshape(len(weight), -1).astype(np.float64)
-    y = np.einsum("ct,ncthw->nchw", taps, patches) + bias[:, None, None]
-    size = np.einsum("ct,ncthw->nchw", np.abs(taps), np.abs(patches))
-    size += np.abs(bias)[:, None, None]
-    attributes = window.attributes() | {"activation": "relu"}
-    parts = (x, weight, bias, None)
-    return _case(name, "DepthwiseConv", parts, attributes, y, size, taps.shape[1])
-
-
 def _case(
     name: str,
     op: str,
-    parts: tuple[Float32Array, bytes | Float32Array, Float32Array, Float32Array | None],
+    parts: tuple[Float32Array, bytes, Float32Array, Float32Array | None],
     attributes: Mapping[str, Any],
     y: Float64Array,
     size: Float64Array,

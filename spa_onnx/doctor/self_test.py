@@ -20,7 +20,6 @@ from spa_onnx.doctor.op_models import (
     OpCase,
     Window,
     conv_case,
-    depthwise_case,
     linear_case,
 )
 from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments
@@ -58,7 +57,9 @@ def cases() -> Iterator[OpCase]:
         shape = (2, 21, *window.patches(image).shape[3:])
         yield conv_case(name, weight, packed, image, bias, window, numbers(*shape))
     window = Window((3, 3), (2, 2), (1, 1, 1, 1))
-    yield depthwise_case("3x3 with stride", numbers(19, 1, 3, 3), image, numbers(19), window)
+    apart = np.kron(np.eye(19, dtype=np.float32), np.ones((1, 9), np.float32)) * numbers(19, 171)
+    packed = pack_blocks(apart, 1)
+    yield conv_case("3x3 depthwise", apart, packed, image, numbers(19), window)
 
 
 def numbers(*shape: int) -> Float32Array:

@@ -20,16 +20,14 @@ CASES = list(cases())
 
 def dense(case: OpCase) -> Any:
     """Return what ONNX Runtime's own operators make of a case."""
-    weight = unpack(case.weight) if isinstance(case.weight, bytes) else case.weight
-    weight = weight.astype(np.float32)
+    weight = unpack(case.weight).astype(np.float32)
     if case.op == "SparseLinear":
         nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["sum"], transB=1)]
     else:
         kernel = case.attributes["kernel_shape"]
-        groups = case.x.shape[1] if case.op == "DepthwiseConv" else 1
         weight = weight.reshape(len(weight), -1, *kernel)
         window = {k: case.attributes[k] for k in ("kernel_shape", "strides", "pads", "dilations")}
-        nodes = [helper.make_node("Conv", ["x", "w", "b"], ["sum"], group=groups, **window)]
+        nodes = [helper.make_node("Conv", ["x", "w", "b"], ["sum"], **window)]
     last = "sum"
     if case.residual is not None:
         nodes.append(helper.make_node("Add", ["sum", "residual"], [last := "added"]))
