@@ -36,6 +36,9 @@ OPSET, IR = 17, 8
 ROUNDS, FEWEST, SECONDS = 25, 9, 0.6
 """Runs of each session: so many, or fewer where they take longer in all."""
 
+QUANTILE = 0.25
+"""Of the runs, what counts: other programs only ever make a run slower."""
+
 WARM_UP = 2
 OTHER_DATA = 8 << 20
 """Bytes that are read and written between runs, more than two cores' second caches hold."""
@@ -67,7 +70,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Microseconds that a layer takes, medians.
+    """Microseconds that a layer takes, the lower quartile of its runs.
 
     Attributes:
         dense: in the runtime's own kernels, without changes of layout.
@@ -202,12 +205,18 @@ def _open(
 
 
 def _run_in_turns(sessions: Sequence[ort.InferenceSession], feeds: Mapping[str, Floats]) -> int:
-    """Run sessions in turns; return how often each ran after it was warm."""
+    """Run sessions in turns; return how often each ran after it was warm.
+
+    The order changes, or turns may keep step with those of the system's scheduler.
+    """
     other = np.zeros(OTHER_DATA // 4, np.float32)
     options, given, done = run_options(), dict(feeds), 0
 
+    order = np.random.default_rng(0)
+
     def run() -> None:
-        for session in sessions:
+        for k in order.permutation(len(sessions)):
+            session = sessions[k]
             np.add(other, 1, out=other)
             try:
                 session.run(None, given, options)
@@ -236,5 +245,5 @@ def read_parts(profile: Path, runs: int) -> dict[str, float]:
     total: dict[str, float] = {"kernel": 0.0, "into": 0.0, "back": 0.0}
     for name, taken in times.items():
         each = max(1, round(len(taken) / (runs + WARM_UP)))
-        total[parts[name]] += each * float(np.median(taken[WARM_UP * each :]))
+        total[parts[name]] += each * float(np.quantile(taken[WARM_UP * each :], QUANTILE))
     return total
