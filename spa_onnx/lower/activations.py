@@ -109,23 +109,21 @@ class Match:
 
 
 def match_activation(view: View, start: str) -> Match | None:
-    """Return the shortest run of nodes behind a tensor that is an activation, and all of it."""
+    """Return the longest run of nodes behind a tensor that is an activation, and all of it."""
     values: dict[str, Numbers] = {start: GRID}
     taken: list[int] = []
+    match: Match | None = None
     while len(taken) < MOST_NODES:
         node = _next_node(view, values, taken)
-        if node is None:
-            return None
-        value = _run(view, node, values)
-        if value is None:
-            return None
+        value = _run(view, node, values) if node is not None else None
+        if node is None or value is None:
+            return match
         taken.append(node.index)
         values[node.outputs[0]] = value
         if _open_names(view, values, taken) == [node.outputs[0]]:
             found = known(value)
-            if found is not None:
-                return Match(found, tuple(taken), node.outputs[0])
-    return None
+            match = Match(found, tuple(taken), node.outputs[0]) if found is not None else match
+    return match
 
 
 def known(value: Numbers) -> Activation | None:
