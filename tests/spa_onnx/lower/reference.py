@@ -35,7 +35,8 @@ def activate(x: Array, name: str, low: float | None, high: float | None) -> Arra
             return x / (1 + np.exp(-x))
         case "hard_swish":
             return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
-    raise AssertionError(name)
+        case _:
+            raise AssertionError(name)
 
 
 def convolve(
