@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 
 from spa_onnx.lower.choose import Timed
@@ -65,10 +66,10 @@ def _timed(
     x, y = shapes(layer.x), shapes(layer.y)
     if x is None or y is None or not prod(x) * prod(y):
         return None
-    dense = matrix(view, layer.source)
-    known = count_zeros(dense) if zeros is None else zeros
+    weight = partial(matrix, view, layer.source)
+    known = count_zeros(weight()) if zeros is None else zeros
     ways = _ways(layer, known, x)
-    trial = Trial(layer, dense, bias(view, layer), x, y, tuple(ways.values()))
+    trial = Trial(layer, weight, bias(view, layer), x, y, tuple(ways.values()))
     timing = table.timing(trial, known)
     return Timed(layer, known, timing, ways, (x, y), layer.kind != "depthwise")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Trial:
 
     Attributes:
         layer: the layer.
-        matrix: its weight.
+        weight: returns it as a matrix; large ones are not kept.
         bias: added to each output, or None.
         x: shape of its input.
         y: shape of its result.
@@ -61,7 +61,7 @@ class Trial:
     """
 
     layer: Layer
-    matrix: Floats
+    weight: Callable[[], Floats]
     bias: Floats | None
     x: tuple[int, ...]
     y: tuple[int, ...]
@@ -101,11 +101,12 @@ def measure(trial: Trial, threads: int, library: Path) -> Timing:
     Raises:
         LoweredRefusedError: the library does not do what is asked.
     """
-    models = {DENSE: dense_model(trial)}
+    matrix = trial.weight()
+    models = {DENSE: dense_model(trial, matrix)}
     for way in trial.ways:
-        models[str(way)] = sparse_model(trial, way)
+        models[str(way)] = sparse_model(trial, matrix, way)
     if not trial.ways:
-        models[PLAIN] = sparse_model(trial, None)
+        models[PLAIN] = sparse_model(trial, matrix, None)
     with tempfile.TemporaryDirectory(prefix="spa-onnx-") as folder:
         sessions = {}
         for k, (name, model) in enumerate(models.items()):
@@ -118,23 +119,23 @@ def measure(trial: Trial, threads: int, library: Path) -> Timing:
     return Timing(dense["kernel"], dense["into"], dense["back"], ways)
 
 
-def sparse_model(trial: Trial, way: Packing | None) -> onnx.ModelProto:
+def sparse_model(trial: Trial, matrix: Floats, way: Packing | None) -> onnx.ModelProto:
     """Return the layer as one operator."""
     layer = replace(trial.layer, x="x", y="y", residual="r" if trial.layer.residual else "")
     if way is not None:
-        weight: NDArray[Any] = np.frombuffer(way.pack(trial.matrix), np.uint8)
+        weight: NDArray[Any] = np.frombuffer(way.pack(matrix), np.uint8)
     else:
-        weight = _as_conv(trial)
+        weight = _as_conv(trial.layer, matrix)
     bias = "b" if trial.bias is not None else ""
     node = lowered_node(layer, "w", bias, name="layer")
     return _model(trial, [node], {"w": weight})
 
 
-def dense_model(trial: Trial) -> onnx.ModelProto:
+def dense_model(trial: Trial, matrix: Floats) -> onnx.ModelProto:
     """Return the layer in standard operators."""
     layer = replace(trial.layer, x="x", y="y", residual="r" if trial.layer.residual else "")
     group = layer.window.group if layer.window is not None else 1
-    weight = trial.matrix.T if layer.window is None else _as_conv(trial)
+    weight = matrix.T if layer.window is None else _as_conv(layer, matrix)
     constants = {"w": np.ascontiguousarray(weight)}
 
     def constant(name: str, array: NDArray[Any]) -> str:
@@ -147,13 +148,12 @@ def dense_model(trial: Trial) -> onnx.ModelProto:
     return _model(trial, standard_nodes(node, "w", group, OPSET, constant), constants)
 
 
-def _as_conv(trial: Trial) -> Floats:
+def _as_conv(layer: Layer, matrix: Floats) -> Floats:
     """Return the weight as Conv has it."""
-    layer = trial.layer
     if layer.window is None:
         raise AssertionError("no convolution")
     rows, group = layer.shape[0], layer.window.group
-    weight = trial.matrix.reshape(rows, -1, *layer.window.kernel)
+    weight = matrix.reshape(rows, -1, *layer.window.kernel)
     if layer.kind == "depthwise" or group == 1:
         return weight
     narrow = regrouped(weight, group)

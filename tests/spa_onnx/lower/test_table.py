@@ -25,7 +25,9 @@ def some_trial(width: int = 4) -> tuple[Trial, Zeros]:
     (layer,) = find_layers(view).layers
     dense = matrix(view, layer.source)
     ways = (Packing(1, 4),)
-    return Trial(layer, dense, None, (1, 6, 3, width), (1, 5, 3, width), ways), count_zeros(dense)
+    return Trial(layer, lambda: dense, None, (1, 6, 3, width), (1, 5, 3, width), ways), count_zeros(
+        dense
+    )
 
 
 class Stopwatch:
