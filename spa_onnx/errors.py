@@ -218,6 +218,54 @@ class PrunedModelRefusedError(ProofFailedError):
         self.args = (f"ONNX Runtime refuses the pruned model: {message.strip()}",)
 
 
+class AlreadyLoweredError(ModelError):
+    """The model has operators for packed weights already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path}: is lowered already. Lower the model that it was made of, or get a standard "
+            "model back with --undo first"
+        )
+
+
+class NotLoweredError(ModelError):
+    """There is nothing to undo in a model."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: has no operators for packed weights, so nothing can be undone")
+
+
+class NothingToLowerError(ModelError):
+    """No weight of a model has zeros that a kernel could skip."""
+
+    def __init__(self, path: str, least: float, reasons: Sequence[str]) -> None:
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        super().__init__(
+            f"{path}: no product that can be lowered has {least:.0%} of zeros in its weight{why}. "
+            "Make some with `spa-onnx sparsify` first"
+        )
+
+
+class LoweredDiffersError(ProofFailedError):
+    """A lowered model computes something else than the model that it was made of."""
+
+    def __init__(self, tensor: str, difference: float, tolerance: float) -> None:
+        super().__init__(tensor, difference, tolerance, "")
+        self.args = (
+            f"the lowered model differs from the original: output {tensor!r} by {difference:.3g} "
+            f"of its scale, tolerance {tolerance:.3g}. Nothing was written; this is a defect of "
+            "spa-onnx, please report the model",
+        )
+
+
+class LoweredRefusedError(ProofFailedError):
+    """ONNX Runtime refuses a lowered model although it accepts the original."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", float("inf"), 0.0, "ONNX Runtime")
+        self.args = (f"ONNX Runtime refuses the lowered model: {message.strip()}",)
+
+
 class OtherWeightsError(ProofFailedError):
     """A weight of the pruned model has another shape or type than its plan gives it."""
 

@@ -19,6 +19,7 @@ from spa_onnx.cli.analyze import analyze
 from spa_onnx.cli.apply import apply
 from spa_onnx.cli.bench import bench
 from spa_onnx.cli.doctor import doctor
+from spa_onnx.cli.lower import lower
 from spa_onnx.cli.passes import passes
 from spa_onnx.cli.prune import prune
 from spa_onnx.cli.verify import verify
@@ -105,5 +106,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (prune, apply, analyze, verify, passes, bench, doctor):
+for command in (prune, apply, analyze, verify, lower, passes, bench, doctor):
     main.add_command(command)
