@@ -164,6 +164,8 @@ ELSEWHERE = {
     "PreprocessError",  # calibrate/test_preprocess.py
     "LatencyBudgetError",  # latency/test_search.py
     "OtherWeightsError",  # prove/test_planned.py
+    "AlreadyLoweredError", "NotLoweredError", "NothingToLowerError", "OriginalRefusedError",
+    "LoweredDiffersError", "LoweredRefusedError",  # lower/test_run.py
     "RecipeError",  # test_recipe.py
     "EvaluationError", "ClusterError",  # bench/criteria/test_criteria.py
 }  # fmt: skip
