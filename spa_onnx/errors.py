@@ -104,6 +104,28 @@ class RuntimeRefusedError(ModelError):
         )
 
 
+class TimedModelError(ModelError):
+    """A model that is to be timed cannot be loaded, fed or run."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(
+            f"{path}: {problem.strip()} Leave it out, or make it again; `spa-onnx doctor` tells "
+            "whether the runtime and the kernels are in order"
+        )
+
+
+class OpenShapeError(ModelError):
+    """A run needs a number for a symbolic axis, and any guess would decide what is measured."""
+
+    def __init__(self, path: str, name: str, shape: Sequence[object]) -> None:
+        axes = ",".join(str(n) for n in shape)
+        numbers = ",".join(str(n) if isinstance(n, int) else "N" for n in shape)
+        super().__init__(
+            f"{path}: input {name!r} has symbolic shape [{axes}]. Give numbers with "
+            f"--input-shape {name}:{numbers}"
+        )
+
+
 class UnknownShapeError(ModelError):
     """A symbolic input length is needed as a number and no guess of ours ran."""
 
