@@ -181,6 +181,33 @@ SPA_INLINE void Zero(float* from, const float* end) {
   }
 }
 
+// A row of a plane with zeros around its inputs, in whole vectors.
+template <std::size_t kWidth>
+SPA_INLINE void MakeRow(const float* inputs, std::size_t stride,
+                        const PhaseRange& columns, std::size_t pitch,
+                        float* row) {
+#ifdef __AVX512F__
+  if (stride == 1 && columns.begin < 16 && kWidth == 16) {
+    const std::size_t end = Smaller(columns.end, 16);
+    const auto inside = static_cast<__mmask16>(
+        ((1u << end) - 1) & ~((1u << columns.begin) - 1));
+    const Vector<16> first = _mm512_maskz_expandloadu_ps(inside, inputs);
+    StoreFirst<16>(first, row, Smaller(pitch, 16));
+    for (std::size_t k = 16; k < pitch; k += 16) {
+      const std::size_t left = columns.end > k ? columns.end - k : 0;
+      Vector<16> next{};
+      if (left > 0) LoadSome<16>(next, inputs + (k - columns.begin), left);
+      StoreFirst<16>(next, row + k, Smaller(pitch - k, 16));
+    }
+    return;
+  }
+#endif
+  Zero<kWidth>(row, row + columns.begin);
+  CopyStrided<kWidth>(inputs, stride, columns.end - columns.begin,
+                      row + columns.begin);
+  Zero<kWidth>(row + columns.end, row + pitch);
+}
+
 // One phase of one channel.
 template <std::size_t kWidth>
 SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
@@ -192,11 +219,8 @@ SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
   for (std::size_t i = rows.begin; i < rows.end; ++i) {
     float* row = to + i * pitch;
     const std::size_t input = rows.first + (i - rows.begin) * vertical.stride;
-    Zero<kWidth>(row, row + columns.begin);
-    CopyStrided<kWidth>(channel + input * horizontal.input + columns.first,
-                        horizontal.stride, columns.end - columns.begin,
-                        row + columns.begin);
-    Zero<kWidth>(row + columns.end, row + pitch);
+    MakeRow<kWidth>(channel + input * horizontal.input + columns.first,
+                    horizontal.stride, columns, pitch, row);
   }
   Zero<kWidth>(to + rows.end * pitch, to + shape.rows * pitch);
 }
