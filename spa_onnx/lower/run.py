@@ -66,12 +66,7 @@ def lower(
     """
     config = config or LowerConfig()
     stages = Stages(observer)
-    check_output(model, output)
-    with stages("load"):
-        loaded = load(Path(model))
-    check_weights(loaded, output)
-    if is_lowered(loaded.skeleton):
-        raise AlreadyLoweredError(loaded.label)
+    loaded = _loaded(Path(model), Path(output), stages)
     with stages("find"):
         view = View.of(normalise(loaded))
         found = find_layers(view)
@@ -89,6 +84,21 @@ def lower(
     chosen = choose(view, timed, shapes, force=config.force)
     run = _Run(loaded, view, found, zeros, timed, chosen, table, feeds, library, config, stages)
     return run.finish(Path(output), watch)
+
+
+def _loaded(model: Path, output: Path, stages: Stages) -> LoadedModel:
+    """Return the model to lower.
+
+    Raises:
+        AlreadyLoweredError: it is lowered.
+    """
+    check_output(model, output)
+    with stages("load"):
+        loaded = load(model)
+    check_weights(loaded, output)
+    if is_lowered(loaded.skeleton):
+        raise AlreadyLoweredError(loaded.label)
+    return loaded
 
 
 def _wanted(
