@@ -60,25 +60,6 @@ struct Planes {
   }
 };
 
-// Writes outputs [from, from + count) of the flat row `sums` to a channel of Y.
-void Crop(const Planes& work, const float* sums, std::size_t from,
-          std::size_t count, std::size_t place) {
-  const std::size_t pitch = work.shape.pitch;
-  const std::size_t width = work.call.horizontal.output;
-  const float* residual = work.call.residual;
-  const std::size_t end = from + count;
-  for (std::size_t row = from / pitch; row * pitch < end; ++row) {
-    const std::size_t start = std::max(from, row * pitch);
-    const std::size_t stop = std::min(end, row * pitch + width);
-    if (row == work.call.vertical.output || start >= stop) continue;
-    const std::size_t to = place + row * width + (start - row * pitch);
-    work.layer.kernels.tiles.finish(
-        sums + (start - from), nullptr,
-        residual == nullptr ? nullptr : residual + to, work.call.y + to,
-        stop - start, work.layer.epilogue);
-  }
-}
-
 void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
               std::size_t image, std::size_t tile, std::size_t first_block,
               std::size_t end_block) {
@@ -111,9 +92,14 @@ void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
   const std::size_t count = std::min(lanes, work.flat - from);
   const std::size_t outputs =
       work.call.vertical.output * work.call.horizontal.output;
+  const float* residual = work.call.residual;
   for (std::size_t r = 0; r < rows; ++r) {
-    Crop(work, sums + r * lanes, from, count,
-         (image * weight.rows + row + r) * outputs);
+    const std::size_t place = (image * weight.rows + row + r) * outputs;
+    work.layer.kernels.tiles.crop(
+        sums + r * lanes, from, count, work.shape.pitch,
+        work.call.horizontal.output,
+        residual == nullptr ? nullptr : residual + place, work.call.y + place,
+        work.layer.epilogue);
   }
 }
 

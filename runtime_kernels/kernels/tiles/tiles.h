@@ -54,6 +54,12 @@ struct TilesKernel {
                         std::size_t height, std::size_t width,
                         const float* residual, float* y, std::size_t y_stride,
                         const Epilogue& epilogue);
+  // Of rows of `pitch` floats, those outputs [from, from + count) that lie in
+  // the first `width` of their row go to a channel of Y, whose rows have just
+  // these: y = act(sums + residual, as y). `sums` begins at output `from`.
+  void (*crop)(const float* sums, std::size_t from, std::size_t count,
+               std::size_t pitch, std::size_t width, const float* residual,
+               float* y, const Epilogue& epilogue);
 };
 
 }  // namespace spa
