@@ -78,7 +78,8 @@ def lower(
         shapes = Shapes.of(view, feeds)
     machine = this_machine(config.threads, library)
     measured = partial(measure, threads=config.threads, library=library)
-    table = Table.opened(machine, config.cache or cache_folder(), measured)
+    folder = config.cache or cache_folder()
+    table = Table.opened(machine, folder, measured, fresh=config.fresh)
     with stages("measure"):
         timed = time_layers(view, zeros, wanted, shapes, table, stages.part)
     chosen = choose(view, timed, shapes, force=config.force)

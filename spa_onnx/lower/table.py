@@ -116,9 +116,12 @@ class Table:
     measured: int = 0
 
     @staticmethod
-    def opened(machine: Machine, folder: Path, measure: Callable[[Trial], Timing]) -> Table:
-        """Return the table of a machine as the folder has it."""
-        return Table(machine, folder, measure, _read(folder / machine.file_name))
+    def opened(
+        machine: Machine, folder: Path, measure: Callable[[Trial], Timing], *, fresh: bool = False
+    ) -> Table:
+        """Return the table of a machine as the folder has it; a ``fresh`` one knows nothing yet."""
+        known = {} if fresh else _read(folder / machine.file_name)
+        return Table(machine, folder, measure, known)
 
     def timing(self, trial: Trial, zeros: Zeros) -> Timing:
         """Return how long a layer takes, measured unless the table tells."""

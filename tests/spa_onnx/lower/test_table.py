@@ -53,6 +53,16 @@ def test_a_layer_is_measured_once_and_kept_for_the_next_run(tmp_path: Path) -> N
     assert (watch.count, later.measured) == (2, 0)
 
 
+def test_a_fresh_table_measures_again_and_replaces_what_was_known(tmp_path: Path) -> None:
+    watch = Stopwatch()
+    for fresh in (False, True):
+        table = Table.opened(MACHINE, tmp_path, watch, fresh=fresh)
+        table.timing(*some_trial())
+        table.save()
+    assert watch.count == 2
+    assert Table.opened(MACHINE, tmp_path, watch).timing(*some_trial()).dense == 2
+
+
 @pytest.mark.parametrize(
     "other",
     [
