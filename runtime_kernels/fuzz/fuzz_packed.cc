@@ -206,8 +206,9 @@ void TryConvolution(const spa::Packed& weight, std::size_t kernel,
   RunEverySet(
       weight, weight.rows * output * output,
       [&](const spa::Kernels& set, float* y) {
-        const spa::ConvolutionLayer layer{set, weight, {}, 0, {}};
         spa::CheckConvolution(weight, channels, taps);
+        const spa::ConvolutionLayer layer{
+            set, weight, {}, 0, spa::PartsOf(weight, taps), {}};
         spa::RunConvolution(
             layer, {1, channels, axis, axis, x.data(), bias.data(), nullptr, y},
             spa::Serial());

@@ -175,31 +175,47 @@ static PhaseRange RangeOf(const Axis& axis, std::size_t phase,
 template <std::size_t kWidth>
 SPA_INLINE void Zero(float* from, const float* end) {
   const Vector<kWidth> zeros{};
-  for (; from < end; from += kWidth) {
-    StoreSome<kWidth>(zeros, from, static_cast<std::size_t>(end - from));
-    if (static_cast<std::size_t>(end - from) <= kWidth) return;
+  const auto count = static_cast<std::size_t>(end - from);
+  for (std::size_t i = 0; i < count; i += kWidth) {
+    StoreSome<kWidth>(zeros, from + i, count - i);
   }
 }
 
+// One phase of one channel.
 template <std::size_t kWidth>
-static void MakePlanes(const float* channel, const Axis& vertical,
-                       const Axis& horizontal, const PlaneShape& shape,
-                       float* to) {
+SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
+                          const Axis& horizontal, const PlaneShape& shape,
+                          const PhaseRange& rows, const PhaseRange& columns,
+                          float* to) {
+  const std::size_t pitch = shape.pitch;
+  Zero<kWidth>(to, to + rows.begin * pitch);
+  for (std::size_t i = rows.begin; i < rows.end; ++i) {
+    float* row = to + i * pitch;
+    const std::size_t input = rows.first + (i - rows.begin) * vertical.stride;
+    Zero<kWidth>(row, row + columns.begin);
+    CopyStrided<kWidth>(channel + input * horizontal.input + columns.first,
+                        horizontal.stride, columns.end - columns.begin,
+                        row + columns.begin);
+    Zero<kWidth>(row + columns.end, row + pitch);
+  }
+  Zero<kWidth>(to + rows.end * pitch, to + shape.rows * pitch);
+}
+
+template <std::size_t kWidth>
+static void MakePlanes(const float* x, std::size_t channels,
+                       const Axis& vertical, const Axis& horizontal,
+                       const PlaneShape& shape, float* to) {
+  const std::size_t inputs = vertical.input * horizontal.input;
+  const std::size_t phase = shape.rows * shape.pitch;
+  const std::size_t phases = shape.vertical_phases * shape.horizontal_phases;
   for (std::size_t f = 0; f < shape.vertical_phases; ++f) {
     const PhaseRange rows = RangeOf(vertical, f, shape.rows);
     for (std::size_t g = 0; g < shape.horizontal_phases; ++g) {
       const PhaseRange columns = RangeOf(horizontal, g, shape.pitch);
-      for (std::size_t i = 0; i < shape.rows; ++i, to += shape.pitch) {
-        if (i < rows.begin || i >= rows.end) {
-          Zero<kWidth>(to, to + shape.pitch);
-          continue;
-        }
-        Zero<kWidth>(to, to + columns.begin);
-        const std::size_t row = rows.first + (i - rows.begin) * vertical.stride;
-        CopyStrided<kWidth>(channel + row * horizontal.input + columns.first,
-                            horizontal.stride, columns.end - columns.begin,
-                            to + columns.begin);
-        Zero<kWidth>(to + columns.end, to + shape.pitch);
+      float* first = to + (f * shape.horizontal_phases + g) * phase;
+      for (std::size_t c = 0; c < channels; ++c) {
+        MakePhase<kWidth>(x + c * inputs, vertical, horizontal, shape, rows,
+                          columns, first + c * phases * phase);
       }
     }
   }

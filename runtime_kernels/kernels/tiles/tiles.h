@@ -42,8 +42,9 @@ struct TilesKernel {
   void (*turn)(const float* from, std::size_t from_stride, std::size_t height,
                std::size_t width, std::size_t padded, float* to,
                std::size_t to_stride);
-  // Writes one channel's phases, rows * pitch floats each, one after the other.
-  void (*planes)(const float* channel, const Axis& vertical,
+  // Writes the phases of `channels` channels, rows * pitch floats each, one
+  // after the other.
+  void (*planes)(const float* x, std::size_t channels, const Axis& vertical,
                  const Axis& horizontal, const PlaneShape& shape, float* to);
   // y[i] = act(from[i] + bias[i] + residual[i]); null adds nothing, `from` may
   // be `y`.
