@@ -38,7 +38,9 @@ class Form:
 
     def __str__(self) -> str:
         words = [self.kind if self.kind != "blocks" else f"{self.block_rows}x1"]
-        words += [f"chunk {self.chunk}"] * bool(self.chunk) + [f"tile {self.tile}"] * bool(self.tile)
+        words += [f"chunk {self.chunk}"] * bool(self.chunk) + [f"tile {self.tile}"] * bool(
+            self.tile
+        )
         return ", ".join(words + ["float16"] * self.half)
 
     def pack(self, weight: Float32Array) -> bytes:
@@ -51,7 +53,9 @@ class Form:
         return pack_blocks(weight, self.block_rows, self.chunk or None, values)
 
 
-def masked(layer: Layer, pattern: Pattern, sparsity: float, random: np.random.Generator) -> Float32Array:
+def masked(
+    layer: Layer, pattern: Pattern, sparsity: float, random: np.random.Generator
+) -> Float32Array:
     """Return a random weight ``(rows, columns)`` of which whole blocks are zero."""
     weight = random.standard_normal((layer.rows, layer.columns), np.float32)
     weight *= np.float32(1 / np.sqrt(layer.columns))
