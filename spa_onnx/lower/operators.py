@@ -19,8 +19,8 @@ from spa_onnx.lower.activations import Activation
 from spa_onnx.lower.layer import Layer, Window
 from spa_onnx.lower.view import DOMAIN
 
-SPARSE_LINEAR, SPARSE_CONV, DEPTHWISE_CONV = "SparseLinear", "SparseConv", "DepthwiseConv"
-OPERATORS = (SPARSE_LINEAR, SPARSE_CONV, DEPTHWISE_CONV)
+SPARSE_LINEAR, SPARSE_CONV = "SparseLinear", "SparseConv"
+OPERATORS = (SPARSE_LINEAR, SPARSE_CONV)
 
 GREATEST = float(np.finfo(np.float32).max)
 
@@ -35,7 +35,7 @@ def lowered_node(
     inputs = [layer.x, weight, bias, layer.residual]
     while not inputs[-1]:
         inputs.pop()
-    op = {"linear": SPARSE_LINEAR, "conv": SPARSE_CONV, "depthwise": DEPTHWISE_CONV}[layer.kind]
+    op = SPARSE_LINEAR if layer.kind == "linear" else SPARSE_CONV
     node = helper.make_node(op, inputs, [layer.y], name=name, domain=DOMAIN)
     for key, value in _attributes(layer, tile):
         node.attribute.append(helper.make_attribute(key, value))
@@ -45,14 +45,13 @@ def lowered_node(
 def _attributes(layer: Layer, tile: int) -> Iterator[tuple[str, Any]]:
     if layer.kind == "linear":
         yield "out_features", layer.shape[0]
-    if layer.kind == "conv":
-        yield "out_channels", layer.shape[0]
     if layer.window is not None:
+        yield "out_channels", layer.shape[0]
         yield "kernel_shape", list(layer.window.kernel)
         yield "strides", list(layer.window.strides)
         yield "pads", list(layer.window.pads)
         yield "dilations", list(layer.window.dilations)
-        if layer.kind == "conv" and layer.window.group > 1:
+        if layer.window.group > 1:
             yield GROUP, layer.window.group
     yield "activation", layer.activation.name
     if layer.activation.name == "clip":

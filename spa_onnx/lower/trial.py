@@ -26,7 +26,7 @@ from spa_onnx.execute.session import FATAL, run_options
 from spa_onnx.lower.layer import Layer
 from spa_onnx.lower.operators import lowered_node, standard_nodes
 from spa_onnx.lower.packings import Packing
-from spa_onnx.lower.rewrite import VERSION
+from spa_onnx.lower.rewrite import VERSION, packed_weight
 from spa_onnx.lower.view import DOMAIN
 from spa_onnx.lower.weights import Floats, regrouped
 
@@ -122,10 +122,7 @@ def measure(trial: Trial, threads: int, library: Path) -> Timing:
 def sparse_model(trial: Trial, matrix: Floats, way: Packing | None) -> onnx.ModelProto:
     """Return the layer as one operator."""
     layer = replace(trial.layer, x="x", y="y", residual="r" if trial.layer.residual else "")
-    if way is not None:
-        weight: NDArray[Any] = np.frombuffer(way.pack(matrix), np.uint8)
-    else:
-        weight = _as_conv(trial.layer, matrix)
+    weight = np.frombuffer(packed_weight(matrix, way), np.uint8)
     bias = "b" if trial.bias is not None else ""
     node = lowered_node(layer, "w", bias, name="layer")
     return _model(trial, [node], {"w": weight})

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spa_onnx.errors import LoweredRefusedError, RuntimeRefusedError
+from spa_onnx.errors import LoweredRefusedError, OriginalRefusedError
 from spa_onnx.latency.measure import Comparison, Run, Stopwatch
 from spa_onnx.lower.check import open_model, run_model
 from spa_onnx.lower.report import ModelTimes
@@ -28,10 +28,10 @@ def compare_models(
     """Time two models in turns.
 
     Raises:
-        RuntimeRefusedError: ONNX Runtime does not run the original.
+        OriginalRefusedError: ONNX Runtime does not run the original.
         LoweredRefusedError: it does not run the lowered one.
     """
-    refused = partial(RuntimeRefusedError, str(original), "run")
+    refused = partial(OriginalRefusedError, str(original))
 
     @contextmanager
     def opened() -> Generator[tuple[Run, Run]]:

@@ -95,7 +95,7 @@ def decode_forms(pattern: Pattern) -> Iterator[Form]:
 def panel_forms(layer: Layer, block_rows: int) -> Iterator[Form]:
     """Yield tiles that keep many sums in registers, with and without chunks that stay in L1."""
     taps = layer.kernel**2 if isinstance(layer, Convolution) else 1
-    for tile in {1: (8, 6, 4, 2), 2: (6, 4), 4: (5, 4)}.get(block_rows, (3, 2)):
+    for tile in {1: (8, 6, 4, 2), 2: (6, 4), 4: (6, 5, 4)}.get(block_rows, (3, 2)):
         yield Form(block_rows=block_rows, tile=tile)
         for size in (L1_BYTES, L1_BYTES // 2):
             chunk = max(16, size // (tile * 64) // 16 * 16) * taps

@@ -13,6 +13,7 @@ from spa_onnx.errors import (
     LoweredRefusedError,
     NothingToLowerError,
     NotLoweredError,
+    OriginalRefusedError,
     SamePathError,
 )
 from spa_onnx.latency.measure import Stopwatch
@@ -247,3 +248,22 @@ def test_a_missing_library_is_told(
 def test_a_report_is_json(model: Path) -> None:
     report = LowerReport((), (), (), 0.0, 1e-4, 1, {"x": (1, 2)}, 0, (10, 5))
     assert '"version": 1' in report.to_json()
+
+
+@needs_kernels
+def test_a_model_that_does_not_run_is_told(
+    tmp_path: Path,
+    config: LowerConfig,
+    times: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = written(built(MODELS["perceptron"]), tmp_path)
+    honest = stage.make_inputs
+
+    def too_few(*arguments: Any) -> dict[str, Any]:
+        return {name: x[..., :4] for name, x in honest(*arguments).items()}
+
+    monkeypatch.setattr(stage, "make_inputs", too_few)
+    with pytest.raises(OriginalRefusedError, match="cannot run it on the inputs"):
+        lower(path, tmp_path / "out.onnx", LowerConfig(True, cache=config.cache), watch=WATCH)
+    assert not (tmp_path / "out.onnx").exists()
