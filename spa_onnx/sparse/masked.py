@@ -21,9 +21,14 @@ TOLERANCE = 1e-4
 
 
 def solve_masked(
-    optimum: FloatArray, hessian: FloatArray, mask: BoolArray, start: FloatArray | None = None
+    optimum: FloatArray,
+    hessian: FloatArray,
+    mask: BoolArray,
+    start: FloatArray | None = None,
+    *,
+    steps: int = STEPS,
 ) -> FloatArray:
-    """Return the weight under the mask with the least loss.
+    """Return the weight under the mask with the least loss, or near it after so many ``steps``.
 
     Shapes: ``optimum``, ``mask`` and ``start`` ``(outputs, features)``, ``hessian`` ``(features,
     features)``, symmetric and positive definite.
@@ -37,7 +42,7 @@ def solve_masked(
     towards = rest * scale
     size = _dot(rest, towards)
     enough = TOLERANCE**2 * size
-    for _ in range(STEPS):
+    for _ in range(steps):
         open_rows = size > enough
         if not open_rows.any():
             break

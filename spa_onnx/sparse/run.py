@@ -1,0 +1,220 @@
+"""Sparsify: load, analyse, calibrate, allocate, mask and repair, write, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from spa_onnx.analyse.dims import Analysis, analyse
+from spa_onnx.calibrate.distance import output_distance
+from spa_onnx.calibrate.engine import CalibrationEngine, make_engine
+from spa_onnx.checks import check_input_shapes, check_output, check_weights
+from spa_onnx.compensate.model import COMPARED, outside, tidy
+from spa_onnx.errors import UsageError
+from spa_onnx.execute.runtime import open_session
+from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.variants import LayerEditor
+from spa_onnx.load.model import LoadedModel, load
+from spa_onnx.load.store import WeightStore
+from spa_onnx.normalise.graph import Graph, normalise
+from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.report.report import library_versions
+from spa_onnx.rewrite.apply import Rewritten
+from spa_onnx.rewrite.writer import pending_file, to_bytes
+from spa_onnx.sparse.choose import Chosen, choose
+from spa_onnx.sparse.config import SparsifyConfig
+from spa_onnx.sparse.fit import Fitted
+from spa_onnx.sparse.layers import LeftDense, sparse_layers, weights_of
+from spa_onnx.sparse.passes import SparsePasses
+from spa_onnx.sparse.repair import SparseRepair, mask_plainly
+from spa_onnx.sparse.report import SparseLayerReport, SparsifyReport
+from spa_onnx.sparse.result import SparsifyResult
+from spa_onnx.stages import Observer, Stages
+
+
+def sparsify(
+    model: str | Path | onnx.ModelProto,
+    config: SparsifyConfig | None = None,
+    *,
+    output: str | Path | None = None,
+    observer: Observer | None = None,
+) -> SparsifyResult:
+    """Return the same graph with zeros in its weights, and the weights that stay repaired.
+
+    Args:
+        model: path of an ONNX file, or a ModelProto, which is not changed.
+        config: how sparse, in which pattern and by which passes.
+        output: where to write; without it the result stays in memory.
+        observer: told of each stage.
+
+    Raises:
+        SpaError: see :mod:`spa_onnx.errors`; nothing is written then.
+    """
+    config = config or SparsifyConfig()
+    stages = Stages(observer)
+    check_output(model, output)
+    passes = SparsePasses.of(config)
+    with stages("load"):
+        loaded = load(model)
+    check_weights(loaded, output)
+    run = _Run(loaded, config, passes, stages)
+    rewritten, report = run.make()
+    with stages("write"):
+        if output is None:
+            data = to_bytes(rewritten, loaded)
+            return SparsifyResult(replace(report, seconds=dict(stages.seconds)), None, data)
+        with pending_file(rewritten, loaded, Path(output)) as file:
+            file.commit()
+    return SparsifyResult(replace(report, seconds=dict(stages.seconds)), Path(output))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run over a loaded model."""
+
+    loaded: LoadedModel
+    config: SparsifyConfig
+    passes: SparsePasses
+    stages: Stages
+
+    def make(self) -> tuple[Rewritten, SparsifyReport]:
+        """Return the sparse model and the report."""
+        with self.stages("analyse"):
+            analysis = self._analyse()
+            state = analysis.propagation
+            layers, dense = sparse_layers(state, self.config.patterns, self.config.exclude)
+            if not layers:
+                raise UsageError(_nothing(dense))
+        engine = None
+        if self.passes.run_the_model(self.config):
+            with self.stages("calibrate"):
+                options = self.config.engine_options()
+                engine = make_engine(self.loaded, analysis, options, self.stages.part)
+        with self.stages("allocate"):
+            chosen = choose(state, layers, self.config, self.passes, engine, self.stages.part)
+        graph = normalise(self.loaded)
+        with self.stages("mask"):
+            made, coarse = self._mask(graph, layers, chosen, engine)
+        tidy(graph)
+        report = self._report(layers, chosen, made, dense, coarse)
+        if engine is not None:
+            with self.stages("compare"):
+                report = replace(
+                    report,
+                    distance=_distance(self.loaded, state.graph.model, graph, engine),
+                    samples=engine.batches.samples,
+                    origin=engine.batches.origin,
+                    notes=(*engine.all_notes, *report.notes),
+                )
+        return Rewritten(graph.model, outside(graph.model), ()), report
+
+    def _analyse(self) -> Analysis:
+        graph = normalise(self.loaded)
+        check_input_shapes(graph, self.config.input_shapes)
+        return analyse(graph, self.config.input_shapes)
+
+    def _mask(
+        self,
+        graph: Graph,
+        layers: Mapping[str, Layer],
+        chosen: Chosen,
+        engine: CalibrationEngine | None,
+    ) -> tuple[dict[str, Fitted], tuple[str, ...]]:
+        """Put masks on a graph; return what became of layers, and which were too large."""
+        taken = {name: layers[name] for name in chosen.maskings}
+        if engine is not None and self.config.repair:
+            repair = SparseRepair(
+                engine.model,
+                engine.batches,
+                self.config.seed,
+                self.config.statistics_memory,
+                self.config.proof_memory,
+                self.stages.part,
+            )
+            lanes = KeptLanes(engine.analysis.propagation.space, {})
+
+            def matched(part: onnx.ModelProto) -> onnx.ModelProto:
+                return engine.statistics.put_pruned(part, engine.analysis.propagation, lanes)
+
+            return repair.run(graph, chosen.maskings, matched), tuple(repair.coarse)
+        editor = LayerEditor(graph.model, graph.weights)
+        handles = editor.handles(taken.values(), insert=False)
+        coarse = tuple(chosen.moments.coarse) if chosen.moments else ()
+
+        def moments(layer: Layer) -> object:
+            return chosen.moments.seen([layer])[0] if chosen.moments else None
+
+        return mask_plainly(editor, taken, handles, chosen.maskings, moments), coarse
+
+    def _report(
+        self,
+        layers: Mapping[str, Layer],
+        chosen: Chosen,
+        made: Mapping[str, Fitted],
+        dense: list[LeftDense],
+        coarse: tuple[str, ...],
+    ) -> SparsifyReport:
+        entries = tuple(
+            SparseLayerReport(
+                layers[name].node.label,
+                layers[name].weight.name,
+                str(masking.pattern),
+                weights_of(layers[name]),
+                int(weights_of(layers[name]) - np.count_nonzero(made[name].weight)),
+                made[name].damage,
+            )
+            for name, masking in chosen.maskings.items()
+        )
+        left = [
+            LeftDense(layers[n].node.label, weights_of(layers[n]), why)
+            for n, why in chosen.dense.items()
+        ]
+        config = self.config
+        settings = {
+            "sparsity": config.share,
+            "pattern": config.pattern,
+            "weigh": config.weigh,
+            "repair": config.repair,
+            "rearrange": config.rearrange,
+            "seed": config.seed,
+            **self.passes.names(config),
+        }
+        return SparsifyReport(
+            self.loaded.label,
+            entries,
+            (*dense, *left),
+            None,
+            0,
+            "",
+            coarse,
+            0,
+            {},
+            settings,
+            library_versions(),
+            chosen.notes,
+        )
+
+
+def _nothing(dense: list[LeftDense]) -> str:
+    if not dense:
+        return "the model holds no weight matrices that could become sparse"
+    reasons = dict.fromkeys(f"{left.node}: {left.reason}" for left in dense[:3])
+    return f"no layer can become sparse: {'; '.join(reasons)}"
+
+
+def _distance(
+    loaded: LoadedModel, dense: onnx.ModelProto, graph: Graph, engine: CalibrationEngine
+) -> float:
+    """Return the squared change of the outputs in shares of their variance."""
+    few = engine.batches.first(COMPARED)
+    memory = engine.config.proof_memory
+
+    def outputs(model: onnx.ModelProto, weights: WeightStore) -> list[list[np.ndarray]]:
+        session = open_session(model, weights, graph.outputs, memory=memory)
+        return [session.run(graph.outputs, feeds) for feeds in few]
+
+    return output_distance(outputs(dense, loaded.weights), outputs(graph.model, graph.weights))
