@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spa_onnx.errors import UsageError
 from spa_onnx.sparse.selection import BoolArray, FloatArray, MaskProblem, Need
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,11 @@ class AlternatingMask:
         if problem.hessian.ndim < 3:
             return problem.best(np.square(weight))
         hessian = problem.hessian / (scale * scale.transpose(0, 2, 1))
-        values, vectors = np.linalg.eigh(hessian)
-        return _rest(self, problem, *map(_single, (weight, weight @ hessian, values, vectors)))
+        values, vectors = np.linalg.eigh(_single(hessian))
+        return _rest(self, problem, _single(weight), _single(weight @ hessian), values, vectors)
 
 
-def _single(values: FloatArray) -> FloatArray:
+def _single(values: FloatArray) -> Floats:
     """Return numbers in float32: a mask needs no more, and products take half the time."""
     return values.astype(np.float32)
 
@@ -66,10 +69,10 @@ def _single(values: FloatArray) -> FloatArray:
 def _rest(
     options: AlternatingMask,
     problem: MaskProblem,
-    weight: FloatArray,
-    pull: FloatArray,
-    values: FloatArray,
-    vectors: FloatArray,
+    weight: Floats,
+    pull: Floats,
+    values: Floats,
+    vectors: Floats,
 ) -> BoolArray:
     """Take steps until the mask stays as it is.
 

@@ -20,6 +20,7 @@ from spa_onnx.cli.apply import apply
 from spa_onnx.cli.bench import bench
 from spa_onnx.cli.passes import passes
 from spa_onnx.cli.prune import prune
+from spa_onnx.cli.sparsify import sparsify
 from spa_onnx.cli.verify import verify
 from spa_onnx.errors import SpaError
 
@@ -104,5 +105,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (prune, apply, analyze, verify, passes, bench):
+for command in (prune, sparsify, apply, analyze, verify, passes, bench):
     main.add_command(command)

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.calibrate.collect import draw, moment_bytes, samples_wanted
+from spa_onnx.compensate.streams import Stream
 from spa_onnx.compensate.walk import Walk
 from spa_onnx.errors import InternalError
 from spa_onnx.execute.runtime import open_session
@@ -40,6 +41,7 @@ class SampledTargets:
         session_memory: bytes that weights may take in one session.
         shelf: holds the outputs.
         coarse: labels of layers above the memory, as they come up.
+        streams: of layers that are fitted to the sum that their output goes into, by output.
     """
 
     model: onnx.ModelProto
@@ -50,6 +52,8 @@ class SampledTargets:
     session_memory: int
     shelf: Shelf
     coarse: list[str]
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    _shapes: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
     _grids: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 
     def store(
@@ -66,25 +70,28 @@ class SampledTargets:
         names = list(layers)
         if not names:
             return
+        fetched = [self.streams[n].total if n in self.streams else n for n in names]
         session = open_session(
-            self.model, self.weights, names, memory=self.session_memory, short=True
+            self.model, self.weights, dict.fromkeys(fetched), memory=self.session_memory, short=True
         )
         for number, feeds in enumerate(self.batches):
-            made = session.run(names, feeds)
+            made = session.run(fetched, feeds)
             for name, y in zip(names, made, strict=True):
                 layer, y = layers[name], sliced(name, y)
                 grid = layer.grid_of_output(y.shape)
                 outputs = layer.outputs(y, self._places(layer, grid, number, feeds))
                 if seen(name, outputs):
                     self._grids[name, number] = grid
+                    self._shapes[name, number] = y.shape
                     self.shelf.put((name, number, "target"), outputs)
 
     def moments(
-        self, layer: Layer, walk: Walk, mix: Array | None = None
+        self, layer: Layer, walk: Walk, mix: Array | None = None, bias: Array | float = 0.0
     ) -> tuple[Moments, Moments]:
         """Return what a layer sees and should make of it, of most inputs and of some held out.
 
-        ``mix`` turns dense outputs into those that are wanted. The outputs are forgotten.
+        ``mix`` turns dense outputs into those that are wanted. ``bias`` is what is added between a
+        layer and its stream. The outputs are forgotten.
         """
         name = layer.node.outputs[0]
         coarse = 2 * moment_bytes(layer) > self.memory
@@ -97,9 +104,14 @@ class SampledTargets:
             if self._grids.get((name, number)) != grid:
                 text = f"{layer.node.label}: samples lie on {grid} in the changed network, not on "
                 raise InternalError(f"{text}{self._grids.get((name, number))} as in the original")
-            features = layer.features(x, self._places(layer, grid, number, feeds))
+            places = self._places(layer, grid, number, feeds)
+            features = layer.features(x, places)
             targets = self.shelf.get((name, number, "target"))
             self.shelf.drop((name, number, "target"))
+            if name in self.streams:
+                other = walk.value(self.streams[name].other, number, feeds)
+                other = np.broadcast_to(other, self._shapes[name, number])
+                targets = targets - layer.outputs(other, places) - bias
             targets = targets if mix is None else targets @ mix.T
             border = len(features) - len(features) // HELD_OUT
             seen.add(features[:border], targets[:border])

@@ -61,16 +61,11 @@ def choose(
     tell: Tell | None = None,
 ) -> Chosen:
     """Return pattern and sparsity of every layer."""
-    moments = _moments(state, engine, config) if engine is not None else None
-    pattern = config.patterns[0]
-    maskings = {
-        name: Masking(passes.selection, pattern, order_of(layer, pattern), config.share)
-        for name, layer in layers.items()
-    }
+    tried = try_layers(state, layers, config, passes, engine)
+    maskings, moments = tried.maskings, tried.moments
     if passes.allocation is None:
         return Chosen(maskings, moments=moments)
     sizes = {n: float(s) for n, s in sizes_of(state, layers, config.weigh).items()}
-    tried = Tried(state, maskings, layers, moments)
     local = {name: tried.layer(name).local() for name in layers}
     measured: dict[str, FloatArray] = {}
     if engine is not None and moments is not None and passes.measures_outputs:
@@ -81,6 +76,23 @@ def choose(
     chosen = {n: m.with_sparsity(shares[n]) for n, m in maskings.items() if shares[n] > 0}
     dense = {n: "the allocation leaves it dense" for n in maskings if n not in chosen}
     return Chosen(chosen, dense, moments)
+
+
+def try_layers(
+    state: Propagation,
+    layers: Mapping[str, Layer],
+    config: SparsifyConfig,
+    passes: SparsePasses,
+    engine: CalibrationEngine | None,
+) -> Tried:
+    """Return the layers with what they see, all at the sparsity that is asked for."""
+    moments = _moments(state, engine, config) if engine is not None else None
+    pattern = config.patterns[0]
+    maskings = {
+        name: Masking(passes.selection, pattern, order_of(layer, pattern), config.share)
+        for name, layer in layers.items()
+    }
+    return Tried(state, maskings, layers, moments)
 
 
 def order_of(layer: Layer, pattern: Pattern) -> NDArray[np.int64]:

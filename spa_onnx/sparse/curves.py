@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float64]
 STEPS = 1000
 """Into how many steps the sparsity of a layer is divided."""
 
-LEVELS = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.875, 0.93, 0.97, 0.99, 1.0)
+LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 0.96, 0.99, 1.0)
 """Sparsities at which a layer's own loss is computed."""
 
 
@@ -52,6 +52,15 @@ class SparseLayer:
     hessian: FloatArray
     mean: FloatArray
 
+    @property
+    def worth(self) -> FloatArray:
+        """Return the own part of every weight in the loss."""
+        curvature = self.hessian
+        if curvature.ndim == 3:
+            curvature = np.diagonal(curvature, axis1=1, axis2=2)
+        worth: FloatArray = np.square(self.weight) * curvature[:, None]
+        return worth
+
     def at(self, sparsity: float) -> FloatArray:
         """Return the weight at a sparsity."""
         if sparsity <= 0:
@@ -59,7 +68,7 @@ class SparseLayer:
         mask = replace(self.masking, sparsity=sparsity).mask(self.weight, self.hessian)
         if self.hessian.ndim == 2:
             return np.where(mask, self.weight, 0.0)
-        parts = zip(self.weight, self.hessian, mask, strict=True)
+        parts = zip(self.weight, self.hessian.astype(np.float32), mask, strict=True)
         return np.stack([solve_masked(*part, steps=TRIED_STEPS) for part in parts])
 
     def loss(self, weight: FloatArray) -> float:

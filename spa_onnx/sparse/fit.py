@@ -110,7 +110,7 @@ def fit(
     if test is not None:
         losses = {}
         for damping in sorted(DAMPING, reverse=True):
-            start = solve(weight, of, mask, damping, start)
+            start = solve(weight, of, mask, damping, start, TRIED_STEPS)
             losses[damping] = test.loss(start)
         best = min(losses, key=lambda damping: losses[damping])
     fitted = solve(weight, every, mask, best, start)
@@ -118,12 +118,29 @@ def fit(
     return Fitted(fitted, offset if biased else None, every.loss(fitted))
 
 
+TRIED_STEPS = 15
+"""Conjugate gradient steps for one ridge of several, each from the weights of the one before."""
+
+
 def solve(
-    weight: FloatArray, of: Known, mask: BoolArray, damping: float, start: FloatArray
+    weight: FloatArray,
+    of: Known,
+    mask: BoolArray,
+    damping: float,
+    start: FloatArray,
+    steps: int | None = None,
 ) -> FloatArray:
-    """Return the best weights under a mask, drawn towards the old ones by a ridge."""
+    """Return the best weights under a mask, drawn towards the old ones by a ridge.
+
+    After so many ``steps`` from the ``start`` they may be near it only.
+    """
     hessian, free = damped(of.gram, damping), optimum(weight, of, damping)
-    made = [solve_masked(*group) for group in zip(free, hessian, mask, start, strict=True)]
+    if steps is None:
+        made = [solve_masked(*group) for group in zip(free, hessian, mask, start, strict=True)]
+    else:
+        single = hessian.astype(np.float32)
+        groups = zip(free, single, mask, start, strict=True)
+        made = [solve_masked(*group, steps=steps) for group in groups]
     return np.stack(made)
 
 
@@ -139,6 +156,6 @@ def damped(second: FloatArray, damping: float) -> FloatArray:
     """Return second moments, ``(groups, features[, features])``, with a ridge on the diagonal."""
     diagonal = second if second.ndim == 2 else np.diagonal(second, axis1=1, axis2=2)
     level = damping * np.maximum(diagonal.mean(axis=1), np.finfo(np.float32).tiny)
-    if second.ndim == 2:
-        return second + level[:, None]
-    return second + level[:, None, None] * np.eye(second.shape[1])
+    ridge = level[:, None] if second.ndim == 2 else level[:, None, None] * np.eye(second.shape[1])
+    made: FloatArray = second + ridge
+    return made

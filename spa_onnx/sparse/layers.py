@@ -120,4 +120,4 @@ def fits(layer: Layer, pattern: Pattern) -> bool:
 
 def weights_of(layer: Layer) -> int:
     """Return how many weights a layer has."""
-    return layer.width * layer.positions().shape[1]
+    return layer.width * int(layer.positions().shape[1])

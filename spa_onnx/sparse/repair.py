@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from spa_onnx.compensate.sampled import SampledTargets
+from spa_onnx.compensate.streams import Stream, streams_of
 from spa_onnx.compensate.walk import Walk, in_turn
 from spa_onnx.execute.pieces import cut_before, stored_names
 from spa_onnx.execute.shelf import Shelf
@@ -66,6 +68,11 @@ class SparseRepair:
         layers = {name: every[name] for name in maskings}
         seeing = {name: la for name, la in layers.items() if la.source not in stored}
         handles = editor.handles(layers.values(), insert=False)
+        streams = streams_of(model.graph, {name: handles[name] for name in seeing})
+        import os
+
+        if os.environ.get("NOSTREAM"):
+            streams = {}
         made: dict[str, Fitted] = {}
         with Shelf(self.memory) as shelf:
             targets = SampledTargets(
@@ -77,12 +84,13 @@ class SparseRepair:
                 self.session_memory,
                 shelf,
                 self.coarse,
+                streams,
             )
             targets.store(seeing)
             pieces = cut_before(model.graph, {handles[name].product for name in seeing})
             walk = Walk(model, graph.weights, self.batches, shelf, matched)
             for name, layer in in_turn(seeing, handles, pieces, walk, self.observer):
-                seen, held_out = targets.moments(layer, walk)
+                seen, held_out = targets.moments(layer, walk, bias=_added(editor, streams, name))
                 if seen.count:
                     weight = layer.matrix(editor.value(handles[name].weight).astype(np.float64))
                     biased = bool(handles[name].bias)
@@ -116,3 +124,12 @@ def put(editor: LayerEditor, handle: Handle, layer: Layer, made: Fitted) -> None
     old = editor.value(handle.bias).astype(np.float64)
     shift = made.offset.reshape(old.shape) / layer.bias_factor
     editor.set(handle.bias, shift if handle.inside else old + shift)
+
+
+def _added(
+    editor: LayerEditor, streams: Mapping[str, Stream], name: str
+) -> NDArray[np.float64] | float:
+    """Return the bias that is added between a layer and its stream."""
+    if name not in streams or not streams[name].bias:
+        return 0.0
+    return editor.value(streams[name].bias).astype(np.float64).reshape(-1)

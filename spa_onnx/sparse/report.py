@@ -92,10 +92,9 @@ class SparsifyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
-        content = asdict(self) | {"weights": self.weights, "zeros": self.zeros}
-        for entry, layer in zip(content["layers"], self.layers, strict=True):
-            entry["sparsity"] = layer.sparsity
-        return content | {"sparsity": self.sparsity}
+        layers = [asdict(layer) | {"sparsity": layer.sparsity} for layer in self.layers]
+        sums = {"weights": self.weights, "zeros": self.zeros, "sparsity": self.sparsity}
+        return asdict(self) | {"layers": layers} | sums
 
     def to_json(self) -> str:
         """Return the report as JSON text."""

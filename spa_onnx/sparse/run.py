@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from spa_onnx.algebra.expression import Dim
 from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.engine import CalibrationEngine, make_engine
@@ -17,19 +20,22 @@ from spa_onnx.compensate.model import COMPARED, outside, tidy
 from spa_onnx.errors import UsageError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.moments import Moments
 from spa_onnx.layers.variants import LayerEditor
 from spa_onnx.load.model import LoadedModel, load
 from spa_onnx.load.store import WeightStore
 from spa_onnx.normalise.graph import Graph, normalise
-from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.plan.lanes import Kept, KeptLanes
+from spa_onnx.prove.proof import prove
 from spa_onnx.report.report import library_versions
-from spa_onnx.rewrite.apply import Rewritten
+from spa_onnx.rewrite.apply import Rewritten, rewrite
 from spa_onnx.rewrite.writer import pending_file, to_bytes
-from spa_onnx.sparse.choose import Chosen, choose
-from spa_onnx.sparse.config import SparsifyConfig
+from spa_onnx.sparse.choose import Chosen, FloatArray, choose, try_layers
+from spa_onnx.sparse.config import AUTO, SparsifyConfig
 from spa_onnx.sparse.fit import Fitted
 from spa_onnx.sparse.layers import LeftDense, sparse_layers, weights_of
 from spa_onnx.sparse.passes import SparsePasses
+from spa_onnx.sparse.rearrange import rearranged
 from spa_onnx.sparse.repair import SparseRepair, mask_plainly
 from spa_onnx.sparse.report import SparseLayerReport, SparsifyReport
 from spa_onnx.sparse.result import SparsifyResult
@@ -61,15 +67,40 @@ def sparsify(
     with stages("load"):
         loaded = load(model)
     check_weights(loaded, output)
-    run = _Run(loaded, config, passes, stages)
-    rewritten, report = run.make()
-    with stages("write"):
-        if output is None:
-            data = to_bytes(rewritten, loaded)
-            return SparsifyResult(replace(report, seconds=dict(stages.seconds)), None, data)
-        with pending_file(rewritten, loaded, Path(output)) as file:
-            file.commit()
+    with _rearranged(loaded, config, passes, stages) as (ordered, moved):
+        rewritten, report = _Run(ordered, config, passes, stages).make()
+        report = replace(report, model=loaded.label, rearranged=moved)
+        with stages("write"):
+            if output is None:
+                data = to_bytes(rewritten, ordered)
+                return SparsifyResult(replace(report, seconds=dict(stages.seconds)), None, data)
+            with pending_file(rewritten, ordered, Path(output)) as file:
+                file.commit()
     return SparsifyResult(replace(report, seconds=dict(stages.seconds)), Path(output))
+
+
+@contextmanager
+def _rearranged(
+    loaded: LoadedModel, config: SparsifyConfig, passes: SparsePasses, stages: Stages
+) -> Generator[tuple[LoadedModel, int]]:
+    """Yield the model with channels in the order that suits the pattern, and how many dims moved.
+
+    Raises:
+        ProofFailedError: it does not equal the original.
+    """
+    if not config.rearrange or config.pattern == AUTO:
+        yield loaded, 0
+        return
+    run = _Run(loaded, config, passes, stages)
+    analysis, kept = run.orders()
+    with tempfile.TemporaryDirectory(prefix="spa-onnx-") as folder, stages("rearrange"):
+        path = Path(folder, "rearranged.onnx")
+        with pending_file(rewrite(analysis, kept), loaded, path) as file:
+            file.commit()
+        ordered = load(path)
+        memory, shapes = config.proof_memory, config.input_shapes
+        prove(loaded, analysis, kept, ordered, config.seed, shapes, memory)
+        yield ordered, len(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +120,7 @@ class _Run:
             layers, dense = sparse_layers(state, self.config.patterns, self.config.exclude)
             if not layers:
                 raise UsageError(_nothing(dense))
-        engine = None
-        if self.passes.run_the_model(self.config):
-            with self.stages("calibrate"):
-                options = self.config.engine_options()
-                engine = make_engine(self.loaded, analysis, options, self.stages.part)
+        engine = self._engine(analysis)
         with self.stages("allocate"):
             chosen = choose(state, layers, self.config, self.passes, engine, self.stages.part)
         graph = normalise(self.loaded)
@@ -111,6 +138,29 @@ class _Run:
                     notes=(*engine.all_notes, *report.notes),
                 )
         return Rewritten(graph.model, outside(graph.model), ()), report
+
+    def orders(self) -> tuple[Analysis, dict[Dim, Kept]]:
+        """Return the orders of lanes in which blocks line up."""
+        with self.stages("analyse"):
+            analysis = self._analyse()
+            state = analysis.propagation
+            layers, _ = sparse_layers(state, self.config.patterns, self.config.exclude)
+        engine = self._engine(analysis)
+        with self.stages("rearrange"):
+            tried = try_layers(state, layers, self.config, self.passes, engine)
+            pattern, share = self.config.patterns[0], self.config.share
+
+            def worth(name: str) -> FloatArray:
+                return tried.layer(name).worth
+
+            return analysis, rearranged(analysis, layers, pattern, share, worth, self.config.seed)
+
+    def _engine(self, analysis: Analysis) -> CalibrationEngine | None:
+        if not self.passes.run_the_model(self.config):
+            return None
+        with self.stages("calibrate"):
+            options = self.config.engine_options()
+            return make_engine(self.loaded, analysis, options, self.stages.part)
 
     def _analyse(self) -> Analysis:
         graph = normalise(self.loaded)
@@ -145,7 +195,7 @@ class _Run:
         handles = editor.handles(taken.values(), insert=False)
         coarse = tuple(chosen.moments.coarse) if chosen.moments else ()
 
-        def moments(layer: Layer) -> object:
+        def moments(layer: Layer) -> Moments | None:
             return chosen.moments.seen([layer])[0] if chosen.moments else None
 
         return mask_plainly(editor, taken, handles, chosen.maskings, moments), coarse

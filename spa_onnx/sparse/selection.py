@@ -46,7 +46,7 @@ class MaskProblem:
             diagonal = np.diagonal(self.hessian, axis1=1, axis2=2)
         return diagonal[:, None]
 
-    def best(self, worth: FloatArray, sparsity: float | None = None) -> BoolArray:
+    def best(self, worth: NDArray[np.floating], sparsity: float | None = None) -> BoolArray:
         """Return the mask of the pattern that keeps most worth, ``(groups, outputs, features)``."""
         share = self.sparsity if sparsity is None else sparsity
         return self.pattern.mask(worth, self.order, share)
