@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.size import product
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.collect import LayerMoments
+from spa_onnx.calibrate.collect import LayerMoments, items_of
 from spa_onnx.calibrate.distortion import curve_through
 from spa_onnx.calibrate.engine import (
     COMPARED_WORK,
@@ -19,17 +20,19 @@ from spa_onnx.calibrate.engine import (
     CalibrationEngine,
 )
 from spa_onnx.cost.polynomial import Lengths
+from spa_onnx.execute.runtime import open_session
 from spa_onnx.layers.find import layers_of
 from spa_onnx.layers.layer import Layer
 from spa_onnx.layers.variants import LayerEditor
 from spa_onnx.registry import find_pass
 from spa_onnx.sparse.allocation import allocate
-from spa_onnx.sparse.config import SparsifyConfig
+from spa_onnx.sparse.config import AUTO, SparsifyConfig
 from spa_onnx.sparse.curves import STEPS, OutputMeter, SparseLayer, sparse_layer
 from spa_onnx.sparse.fit import Masking
-from spa_onnx.sparse.layers import weights_of
+from spa_onnx.sparse.layers import fits, weights_of
 from spa_onnx.sparse.passes import SparsePasses
 from spa_onnx.sparse.pattern import Pattern, neighbours
+from spa_onnx.sparse.speed import TableOfSpeed, default_table, fastest, sparsity_for
 
 FloatArray = NDArray[np.float64]
 Tell = Callable[[int, int], None]
@@ -62,20 +65,75 @@ def choose(
 ) -> Chosen:
     """Return pattern and sparsity of every layer."""
     tried = try_layers(state, layers, config, passes, engine)
-    maskings, moments = tried.maskings, tried.moments
-    if passes.allocation is None:
-        return Chosen(maskings, moments=moments)
+    share, dense = config.share, dict[str, str]()
+    if config.pattern == AUTO:
+        tried, dense = _with_patterns(tried, config, engine)
+        share = _mean_sparsity(tried)
+    if passes.allocation is None or not tried.maskings:
+        return Chosen(tried.maskings, dense, tried.moments)
+    layers = {name: layers[name] for name in tried.maskings}
     sizes = {n: float(s) for n, s in sizes_of(state, layers, config.weigh).items()}
     local = {name: tried.layer(name).local() for name in layers}
     measured: dict[str, FloatArray] = {}
-    if engine is not None and moments is not None and passes.measures_outputs:
-        measured = _measured(
-            tried, layers, local, engine, moments, sum(sizes.values()), config, tell
-        )
-    shares = allocate(passes.allocation, config.share, sizes, local, measured)
-    chosen = {n: m.with_sparsity(shares[n]) for n, m in maskings.items() if shares[n] > 0}
-    dense = {n: "the allocation leaves it dense" for n in maskings if n not in chosen}
-    return Chosen(chosen, dense, moments)
+    if engine is not None and passes.measures_outputs:
+        work = sum(sizes_of(state, layers, "operations").values())
+        measured = _measured(tried, local, engine, work, share, tell)
+    shares = allocate(passes.allocation, share, sizes, local, measured)
+    chosen = {n: m.with_sparsity(shares[n]) for n, m in tried.maskings.items() if shares[n] > 0}
+    dense |= {n: "the allocation leaves it dense" for n in layers if n not in chosen}
+    return Chosen(chosen, dense, tried.moments)
+
+
+def _with_patterns(
+    tried: Tried, config: SparsifyConfig, engine: CalibrationEngine | None
+) -> tuple[Tried, dict[str, str]]:
+    """Return each layer with the pattern that does least damage where all are equally fast.
+
+    The time is that of the fastest pattern at the sparsity that is asked for. Also returned are
+    the layers that stay dense, with reasons.
+    """
+    rows = _rows(tried, engine)
+    time = TableOfSpeed(rows, default_table())
+    maskings: dict[str, Masking] = {}
+    dense: dict[str, str] = {}
+    for name, layer in tried.layers.items():
+        patterns = [p for p in config.patterns if fits(layer, p)]
+        wanted = fastest(layer, patterns, config.share, time)
+        if wanted is None or wanted >= 1:
+            dense[name] = f"no pattern is faster than dense at a sparsity of {config.share:g}"
+            continue
+        options: list[tuple[float, int, Masking]] = []
+        for k, pattern in enumerate(patterns):
+            sparsity = sparsity_for(layer, pattern, wanted, time)
+            if sparsity is not None:
+                selection = tried.maskings[name].selection
+                masking = Masking(selection, pattern, order_of(layer, pattern), sparsity)
+                of = tried.layer(name, masking)
+                options.append((of.loss(of.at(sparsity)), k, masking))
+        maskings[name] = min(options, key=lambda option: option[:2])[2]
+    return replace(tried, maskings=maskings), dense
+
+
+def _rows(tried: Tried, engine: CalibrationEngine | None) -> dict[str, int]:
+    """Return how many samples of a layer one item of the inputs makes."""
+    if engine is None:
+        work = sizes_of(tried.state, tried.layers, "operations")
+        return {n: max(1, work[n] // weights_of(la)) for n, la in tried.layers.items()}
+    names, feeds = list(tried.layers), next(iter(engine.batches.first(1)))
+    memory = engine.config.proof_memory
+    session = open_session(engine.model, engine.loaded.weights, names, memory=memory, short=True)
+    grids = {
+        name: tried.layers[name].grid_of_output(np.shape(y))
+        for name, y in zip(names, session.run(names, feeds), strict=True)
+    }
+    return {name: max(1, prod(grid) // items_of(feeds)) for name, grid in grids.items()}
+
+
+def _mean_sparsity(tried: Tried) -> float:
+    """Return the share of all weights that goes at the layers' sparsities."""
+    sizes = {name: weights_of(tried.layers[name]) for name in tried.maskings}
+    gone = sum(sizes[name] * m.sparsity for name, m in tried.maskings.items())
+    return gone / max(1, sum(sizes.values()))
 
 
 def try_layers(
@@ -151,22 +209,21 @@ def _moments(state: Propagation, engine: CalibrationEngine, config: SparsifyConf
 
 def _measured(
     tried: Tried,
-    layers: Mapping[str, Layer],
     local: Mapping[str, FloatArray],
     engine: CalibrationEngine,
-    moments: LayerMoments,
     work: float,
-    config: SparsifyConfig,
+    sparsity: float,
     tell: Tell | None,
 ) -> dict[str, FloatArray]:
     """Return how far the network's outputs move, by steps of sparsity of every layer."""
-    runs = work * len(MARKS) * max(1, len(layers))
-    few = engine.batches.first(
-        min(MOST_COMPARED, max(LEAST_COMPARED, int(COMPARED_WORK / max(1.0, runs))))
-    )
-    kept = 1 - config.share
-    marks = tuple(sorted({max(0.0, 1 - factor * kept) for factor in MARKS} - {0.0}))
-    meter = OutputMeter(engine.model, moments, few, tell)
+    if tried.moments is None:
+        return {}
+    runs = work * len(MARKS) * len(local)
+    affordable = int(COMPARED_WORK / max(1.0, runs))
+    few = engine.batches.first(min(MOST_COMPARED, max(LEAST_COMPARED, affordable)))
+    marks = tuple(m for factor in MARKS if (m := 1 - factor * (1 - sparsity)) > 0)
+    meter = OutputMeter(engine.model, tried.moments, few, tell)
+    layers = {name: tried.layers[name] for name in local}
     found = meter.distances(layers, tried.layer, dict.fromkeys(layers, marks))
     return {
         name: curve_through(

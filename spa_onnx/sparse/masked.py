@@ -63,7 +63,9 @@ def _product(weight: FloatArray, hessian: NDArray[np.floating]) -> FloatArray:
     if hessian.dtype == np.float64:
         return np.asarray(weight @ hessian, np.float64)
     scale = np.maximum(np.abs(weight).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return np.asarray((weight / scale).astype(hessian.dtype) @ hessian, np.float64) * scale
+    narrow = (weight / scale).astype(hessian.dtype)
+    made: FloatArray = np.asarray(narrow @ hessian, np.float64) * scale
+    return made
 
 
 def _dot(a: FloatArray, b: FloatArray) -> FloatArray:

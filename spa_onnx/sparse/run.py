@@ -123,11 +123,17 @@ class _Run:
         engine = self._engine(analysis)
         with self.stages("allocate"):
             chosen = choose(state, layers, self.config, self.passes, engine, self.stages.part)
+            left = [
+                LeftDense(layers[n].node.label, weights_of(layers[n]), why)
+                for n, why in chosen.dense.items()
+            ]
+            if not chosen.maskings:
+                raise UsageError(_nothing(left))
         graph = normalise(self.loaded)
         with self.stages("mask"):
             made, coarse = self._mask(graph, layers, chosen, engine)
         tidy(graph)
-        report = self._report(layers, chosen, made, dense, coarse)
+        report = self._report(layers, chosen, made, [*dense, *left], coarse)
         if engine is not None:
             with self.stages("compare"):
                 report = replace(
@@ -219,10 +225,6 @@ class _Run:
             )
             for name, masking in chosen.maskings.items()
         )
-        left = [
-            LeftDense(layers[n].node.label, weights_of(layers[n]), why)
-            for n, why in chosen.dense.items()
-        ]
         config = self.config
         settings = {
             "sparsity": config.share,
@@ -236,7 +238,7 @@ class _Run:
         return SparsifyReport(
             self.loaded.label,
             entries,
-            (*dense, *left),
+            tuple(dense),
             None,
             0,
             "",
