@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float64]
 STEPS = 1000
 """Into how many steps the sparsity of a layer is divided."""
 
-LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 0.96, 0.99, 1.0)
+LEVELS = (0.0, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
 """Sparsities at which a layer's own loss is computed."""
 
 
@@ -90,7 +90,7 @@ class SparseLayer:
         return curve - TINY
 
 
-TRIED_STEPS = 15
+TRIED_STEPS = 10
 """Conjugate gradient steps for a curve, which needs no exact weights."""
 
 TINY = 1e-8

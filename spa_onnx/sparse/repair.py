@@ -69,10 +69,6 @@ class SparseRepair:
         seeing = {name: la for name, la in layers.items() if la.source not in stored}
         handles = editor.handles(layers.values(), insert=False)
         streams = streams_of(model.graph, {name: handles[name] for name in seeing})
-        import os
-
-        if os.environ.get("NOSTREAM"):
-            streams = {}
         made: dict[str, Fitted] = {}
         with Shelf(self.memory) as shelf:
             targets = SampledTargets(

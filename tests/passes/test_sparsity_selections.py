@@ -1,4 +1,4 @@
-"""Masks of all selections: in their pattern, as large as asked for, none worse than plainer ones."""
+"""Masks of selections: in their pattern, as large as asked for, the better the more is known."""
 
 from typing import Any
 
