@@ -32,6 +32,16 @@ class Value(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """Items are alike where their large worths meet: smoother than what blocks are worth."""
+
+    def of(self, members: Floats) -> Floats:
+        """Return the sum of squares of the blocks' sums."""
+        squares: Floats = np.square(members.sum(axis=-2)).sum(axis=-1)
+        return squares
+
+
+@dataclass(frozen=True, slots=True)
 class Blocks:
     """Blocks stay whole or go: their sums count as far as they are above a threshold."""
 
@@ -64,16 +74,22 @@ def threshold(worth: Floats, size: int, sparsity: float) -> float:
     return float(np.quantile(sums, sparsity))
 
 
-def grouped(worths: list[tuple[Floats, Value]], size: int, rng: np.random.Generator) -> IntArray:
+def grouped(
+    worths: list[tuple[Floats, Value]],
+    size: int,
+    rng: np.random.Generator,
+    start: IntArray | None = None,
+) -> IntArray:
     """Return the items in an order whose runs of ``size`` are worth most.
 
     Args:
         worths: worths of the items, ``(items, places)`` each, and what groups of them are worth.
         size: items of a group; what is left over stays at the end.
         rng: draws the pairs that are tried.
+        start: the order to begin with, that of the items if None.
     """
     count = len(worths[0][0])
-    order = np.arange(count)
+    order = np.arange(count) if start is None else start.copy()
     whole = count // size * size
     if whole <= size:
         return order
@@ -103,16 +119,17 @@ def _improve(
     theirs = order[(others // size * size)[:, None] + np.arange(size)]
     changed = theirs.copy()
     changed[np.arange(len(others)), others % size] = order[place]
-    gain = np.zeros(len(others))
+    gain, before = np.zeros(len(others)), np.zeros(len(others))
     for worth, value in worths:
         gain += value.of(worth[inside]) + value.of(worth[changed])
-        gain -= value.of(worth[own]) + value.of(worth[theirs])
+        before += value.of(worth[own]) + value.of(worth[theirs])
+    gain -= before
     best = int(gain.argmax())
-    if gain[best] <= LEAST:
+    if gain[best] <= LEAST * before[best]:
         return False
     order[place], order[others[best]] = order[others[best]], order[place]
     return True
 
 
-LEAST = 1e-7
-"""Gain below which a swap is rounding; worths add up to one."""
+LEAST = 1e-5
+"""Gain below which a swap is rounding, as a share of what both groups are worth."""

@@ -118,8 +118,9 @@ def fit(
     return Fitted(fitted, offset if biased else None, every.loss(fitted))
 
 
-TRIED_STEPS = 15
-"""Conjugate gradient steps for one ridge of several, each from the weights of the one before."""
+TRIED_STEPS = 100
+"""Conjugate gradient steps for one ridge of several, each from the weights of the one before; so
+many that they arrive, for weights that stop on the way hide what a small ridge overfits."""
 
 
 def solve(

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.algebra.expression import Dim, Expr, Permuted, dims_in, sole_factor
+from spa_onnx.algebra.expression import Dim, Expr, IntArray, Permuted, dims_in, sole_factor
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.analyse.propagate import Propagation
 from spa_onnx.layers.layer import Layer
 from spa_onnx.plan.lanes import Kept
-from spa_onnx.sparse.exchange import BestOf, Blocks, Floats, Value, grouped, threshold
+from spa_onnx.sparse.exchange import Alike, BestOf, Blocks, Floats, grouped, threshold
 from spa_onnx.sparse.layers import fits
 from spa_onnx.sparse.pattern import Pattern
 
@@ -59,9 +59,7 @@ def rearranged(
     for dim, names in members.items():
         rng = np.random.default_rng([seed, dim.index])
         views = [_view(layers[n], pattern, worth(n), rng) for n in names]
-        size = max(pattern.outputs, pattern.inputs)
-        valued = [(v, _value(v, pattern, size, sparsity)) for v in views]
-        order = grouped(valued, size, rng)
+        order = _order(views, pattern, sparsity, rng)
         if (order != np.arange(dim.size)).any():
             found[dim] = Kept(np.ones(dim.size, bool), order=order)
     return found
@@ -113,7 +111,13 @@ def _view(layer: Layer, pattern: Pattern, worth: FloatArray, rng: np.random.Gene
     return np.asarray(view / total, np.float32)
 
 
-def _value(view: Floats, pattern: Pattern, size: int, sparsity: float) -> Value:
+def _order(
+    views: list[Floats], pattern: Pattern, sparsity: float, rng: np.random.Generator
+) -> IntArray:
+    """Return the lanes in the order in which a pattern loses least of all views."""
+    size = max(pattern.outputs, pattern.inputs)
     if pattern.kept:
-        return BestOf(pattern.kept)
-    return Blocks(threshold(view, size, sparsity))
+        return grouped([(v, BestOf(pattern.kept)) for v in views], size, rng)
+    alike = grouped([(v / np.sqrt(np.square(v).sum()), Alike()) for v in views], size, rng)
+    blocks = [(v, Blocks(threshold(v[alike], size, sparsity))) for v in views]
+    return grouped(blocks, size, rng, alike)
