@@ -6,6 +6,7 @@ spans, or N:M chooses among, at each place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,7 +76,7 @@ def threshold(worth: Floats, size: int, sparsity: float) -> float:
 
 
 def grouped(
-    worths: list[tuple[Floats, Value]],
+    worths: Sequence[tuple[Floats, Value]],
     size: int,
     rng: np.random.Generator,
     start: IntArray | None = None,
@@ -105,7 +106,7 @@ def _improve(
     whole: int,
     size: int,
     place: int,
-    worths: list[tuple[Floats, Value]],
+    worths: Sequence[tuple[Floats, Value]],
     rng: np.random.Generator,
 ) -> bool:
     """Swap one item with the one with which that helps most; say whether any did."""

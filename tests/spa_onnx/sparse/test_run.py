@@ -41,7 +41,7 @@ def weights(model: onnx.ModelProto) -> dict[str, Any]:
 
 def made(model: onnx.ModelProto, **options: Any) -> SparsifyResult:
     """Sparsify with random calibration inputs."""
-    given = {"calibration": inputs(model), "allocation": "uniform", **options}
+    given: dict[str, Any] = {"calibration": inputs(model), "allocation": "uniform", **options}
     if options.get("pattern") == "2:4":
         del given["allocation"]
     return sparsify(model, SparsifyConfig(**given))
