@@ -104,15 +104,28 @@ def main() -> None:
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--task", type=click.Choice(list(SCORES)), default="cifar10", show_default=True)
 @click.option("--calib", type=click.Path(exists=True, path_type=Path), help="For calibrated runs.")
+@click.option(
+    "--case",
+    "numbers",
+    multiple=True,
+    type=click.IntRange(0, len(CASES) - 1),
+    help="Only this one, by its number from 0: 50, 70, 80 % unstructured, 50, 70, 80 % 4x1, 2:4.",
+)
 @click.option("--way", "ways", multiple=True, type=click.Choice(list(WAYS)), help="Only this one.")
 def run(
-    results: Path, models: tuple[Path, ...], task: str, calib: Path | None, ways: tuple[str, ...]
+    results: Path,
+    models: tuple[Path, ...],
+    task: str,
+    calib: Path | None,
+    numbers: tuple[int, ...],
+    ways: tuple[str, ...],
 ) -> None:
     """Measure MODELS and add a line for each to RESULTS."""
     known = {line.case for line in read(results)}
     chosen = ways or tuple(w for w in WAYS if w != "calibrated" or calib is not None)
     for model in models:
-        cases = [("", *DENSE), *((way, *case) for way in chosen for case in CASES)]
+        wanted = [CASES[k] for k in numbers or range(len(CASES))]
+        cases = [("", *DENSE), *((way, *case) for way in chosen for case in wanted)]
         for way, pattern, sparsity in cases:
             if (model.name, way, pattern, sparsity) in known:
                 continue

@@ -99,16 +99,7 @@ class SequentialRepair:
         handles = editor.handles((mixed | layers).values())
         mixes: dict[str, Array] = {}
         with Shelf(self.memory) as shelf:
-            targets = SampledTargets(
-                self.dense_model,
-                self.weights,
-                self.batches,
-                self.seed,
-                self.memory,
-                self.session_memory,
-                shelf,
-                self.coarse,
-            )
+            targets = self._targets(shelf)
             self._store_targets(targets, layers, pairs)
             if isinstance(compensation, PairCompensation):
                 mixes = dict(pairs.mixes(self.lanes, compensation.refit_pair))
@@ -151,6 +142,18 @@ class SequentialRepair:
         """Say whether a product of activations lost lanes that it sums over."""
         axes = self.dense.axes_of(pairing.source(pairing.left)) or ()
         return self.lanes.is_cut(lane_axis(pairing.left, axes))
+
+    def _targets(self, shelf: Shelf) -> SampledTargets:
+        return SampledTargets(
+            self.dense_model,
+            self.weights,
+            self.batches,
+            self.seed,
+            self.memory,
+            self.session_memory,
+            shelf,
+            self.coarse,
+        )
 
     def _store_targets(
         self, targets: SampledTargets, layers: Mapping[str, Layer], pairs: PairedLayers

@@ -30,9 +30,9 @@ from spa_onnx.algebra.expression import (
 )
 from spa_onnx.algebra.size import Polynomial, Size, evaluate, product
 from spa_onnx.algebra.space import Space
+from spa_onnx.plan.places import Array, taken
 
 BoolArray = NDArray[np.bool_]
-Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,7 @@ class Kept:
     Attributes:
         mask: ``(lanes,)``, or ``(rows, lanes)`` with equally many in every row.
         rows: the dim whose lanes are the rows; None where one mask holds everywhere.
-        order: another order of all lanes; None leaves them as they are. Only where one mask holds
-            everywhere, and for dims that are in no permutation.
+        order: another order of all lanes, for dims without rows that are in no permutation.
     """
 
     mask: BoolArray
@@ -299,10 +298,3 @@ class KeptLanes:
             still = np.zeros(len(factor.order), np.int64)
             return {key: _Column(c.lanes[factor.order], still) for key, c in inner.items()}
         return inner
-
-
-def taken(array: Array, places: IntArray, axis: int) -> Array:
-    """Return the entries at some places of an axis; the array itself where all stay in order."""
-    if len(places) == array.shape[axis] and bool((np.diff(places) > 0).all()):
-        return array
-    return np.take(array, places, axis=axis)

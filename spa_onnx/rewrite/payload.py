@@ -15,7 +15,8 @@ from spa_onnx.load.source import CHUNK
 from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.load.wire import INLINE_LIMIT
 from spa_onnx.normalise.graph import Graph
-from spa_onnx.plan.lanes import Array, KeptLanes, taken
+from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.plan.places import Array, taken
 
 SCHEME = "spa-onnx-payload:"
 """Location prefix of tensors whose data is a payload."""

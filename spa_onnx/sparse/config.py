@@ -87,6 +87,17 @@ class SparsifyConfig:
         """Say whether the pattern says the sparsity of every layer."""
         return self.pattern != AUTO and self.patterns[0].sparsity is not None
 
+    def settings(self) -> dict[str, Any]:
+        """Return what a report tells of the options."""
+        return {
+            "sparsity": self.share,
+            "pattern": self.pattern,
+            "weigh": self.weigh,
+            "repair": self.repair,
+            "rearrange": self.rearrange,
+            "seed": self.seed,
+        }
+
     def engine_options(self) -> PruneConfig:
         """Return the options of runs of the model."""
         return PruneConfig(

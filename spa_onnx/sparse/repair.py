@@ -71,17 +71,7 @@ class SparseRepair:
         streams = streams_of(model.graph, {name: handles[name] for name in seeing})
         made: dict[str, Fitted] = {}
         with Shelf(self.memory) as shelf:
-            targets = SampledTargets(
-                self.dense_model,
-                graph.weights,
-                self.batches,
-                self.seed,
-                self.memory,
-                self.session_memory,
-                shelf,
-                self.coarse,
-                streams,
-            )
+            targets = self._targets(graph, shelf, streams)
             targets.store(seeing)
             pieces = cut_before(model.graph, {handles[name].product for name in seeing})
             walk = Walk(model, graph.weights, self.batches, shelf, matched)
@@ -94,6 +84,19 @@ class SparseRepair:
                     put(editor, handles[name], layer, made[name])
         blind = {name: layer for name, layer in layers.items() if name not in made}
         return made | mask_plainly(editor, blind, handles, maskings, lambda _: None)
+
+    def _targets(self, graph: Graph, shelf: Shelf, streams: Mapping[str, Stream]) -> SampledTargets:
+        return SampledTargets(
+            self.dense_model,
+            graph.weights,
+            self.batches,
+            self.seed,
+            self.memory,
+            self.session_memory,
+            shelf,
+            self.coarse,
+            streams,
+        )
 
 
 def mask_plainly(

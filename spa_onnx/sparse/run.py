@@ -225,16 +225,7 @@ class _Run:
             )
             for name, masking in chosen.maskings.items()
         )
-        config = self.config
-        settings = {
-            "sparsity": config.share,
-            "pattern": config.pattern,
-            "weigh": config.weigh,
-            "repair": config.repair,
-            "rearrange": config.rearrange,
-            "seed": config.seed,
-            **self.passes.names(config),
-        }
+        settings = self.config.settings() | self.passes.names(self.config)
         return SparsifyReport(
             self.loaded.label,
             entries,
