@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CMAKE := $(shell command -v cmake || echo $(BIN)/cmake)
 
-.PHONY: prune test lint kernels-sanitize clean
+.PHONY: prune test lint kernels-sanitize runtimes clean
 
 # A user's way: a fresh environment, a plain install, a pruned model, its accuracy.
 prune:
@@ -38,6 +38,11 @@ kernels-sanitize: $(BIN)/python
 	  -DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python"
 	$(CMAKE) --build build/sanitize --parallel 2
 	cd build/sanitize && $(dir $(CMAKE))ctest --output-on-failure
+
+# The operators' tests with other releases of ONNX Runtime, old and new.
+runtimes: $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	$(BIN)/python tests/end_to_end/runtimes.py build/runtimes
 
 clean:
 	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

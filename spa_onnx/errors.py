@@ -104,6 +104,28 @@ class RuntimeRefusedError(ModelError):
         )
 
 
+class TimedModelError(ModelError):
+    """A model that is to be timed cannot be loaded, fed or run."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(
+            f"{path}: {problem.strip()} Leave it out, or make it again; `spa-onnx doctor` tells "
+            "whether the runtime and the kernels are in order"
+        )
+
+
+class OpenShapeError(ModelError):
+    """A run needs a number for a symbolic axis, and any guess would decide what is measured."""
+
+    def __init__(self, path: str, name: str, shape: Sequence[object]) -> None:
+        axes = ",".join(str(n) for n in shape)
+        numbers = ",".join(str(n) if isinstance(n, int) else "N" for n in shape)
+        super().__init__(
+            f"{path}: input {name!r} has symbolic shape [{axes}]. Give numbers with "
+            f"--input-shape {name}:{numbers}"
+        )
+
+
 class UnknownShapeError(ModelError):
     """A symbolic input length is needed as a number and no guess of ours ran."""
 
@@ -194,6 +216,54 @@ class PrunedModelRefusedError(ProofFailedError):
     def __init__(self, message: str) -> None:
         super().__init__("", float("inf"), 0.0, "ONNX Runtime")
         self.args = (f"ONNX Runtime refuses the pruned model: {message.strip()}",)
+
+
+class AlreadyLoweredError(ModelError):
+    """The model has operators for packed weights already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path}: is lowered already. Lower the model that it was made of, or get a standard "
+            "model back with --undo first"
+        )
+
+
+class NotLoweredError(ModelError):
+    """There is nothing to undo in a model."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: has no operators for packed weights, so nothing can be undone")
+
+
+class NothingToLowerError(ModelError):
+    """No weight of a model has zeros that a kernel could skip."""
+
+    def __init__(self, path: str, least: float, reasons: Sequence[str]) -> None:
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        super().__init__(
+            f"{path}: no product that can be lowered has {least:.0%} of zeros in its weight{why}. "
+            "Make some with `spa-onnx sparsify` first"
+        )
+
+
+class LoweredDiffersError(ProofFailedError):
+    """A lowered model computes something else than the model that it was made of."""
+
+    def __init__(self, tensor: str, difference: float, tolerance: float) -> None:
+        super().__init__(tensor, difference, tolerance, "")
+        self.args = (
+            f"the lowered model differs from the original: output {tensor!r} by {difference:.3g} "
+            f"of its scale, tolerance {tolerance:.3g}. Nothing was written; this is a defect of "
+            "spa-onnx, please report the model",
+        )
+
+
+class LoweredRefusedError(ProofFailedError):
+    """ONNX Runtime refuses a lowered model although it accepts the original."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", float("inf"), 0.0, "ONNX Runtime")
+        self.args = (f"ONNX Runtime refuses the lowered model: {message.strip()}",)
 
 
 class OtherWeightsError(ProofFailedError):

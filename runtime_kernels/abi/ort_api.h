@@ -22,6 +22,8 @@ struct OrtShapeInferContext;
 struct OrtTensorTypeAndShapeInfo;
 struct OrtValue;
 struct OrtOpAttr;
+struct OrtAllocator;
+struct OrtMemoryInfo;
 
 enum OrtErrorCode : int {
   ORT_FAIL = 1,
@@ -40,7 +42,9 @@ enum OrtCustomOpInputOutputCharacteristic : int {
 
 enum OrtMemType : int { OrtMemTypeDefault = 0 };
 
-enum OrtOpAttrType : int { ORT_OP_ATTR_INT = 1 };
+enum OrtAllocatorType : int { OrtArenaAllocator = 1 };
+
+enum OrtOpAttrType : int { ORT_OP_ATTR_INT = 1, ORT_OP_ATTR_INTS = 2 };
 
 // Functions that return OrtStatus* return null on success.
 struct OrtApi {
@@ -68,11 +72,24 @@ struct OrtApi {
   void* unused_64[1];
   OrtStatus* (*GetTensorTypeAndShape)(
       const OrtValue* value, OrtTensorTypeAndShapeInfo** out);  // slot 65
-  void* unused_66[20];
+  void* unused_66[3];
+  OrtStatus* (*CreateCpuMemoryInfo)(OrtAllocatorType allocator, OrtMemType type,
+                                    OrtMemoryInfo** out);  // slot 69
+  void* unused_70[5];
+  OrtStatus* (*AllocatorAlloc)(OrtAllocator* allocator, size_t size,
+                               void** out);                       // slot 75
+  OrtStatus* (*AllocatorFree)(OrtAllocator* allocator, void* p);  // slot 76
+  void* unused_77[8];
+  OrtStatus* (*KernelInfoGetAttribute_float)(const OrtKernelInfo* info,
+                                             const char* name,
+                                             float* out);  // slot 85
   OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo* info,
                                              const char* name,
                                              int64_t* out);  // slot 86
-  void* unused_87[1];
+  // With a null `out`, or too small a size, only the size is set.
+  OrtStatus* (*KernelInfoGetAttribute_string)(const OrtKernelInfo* info,
+                                              const char* name, char* out,
+                                              size_t* size);  // slot 87
   OrtStatus* (*KernelContext_GetInputCount)(const OrtKernelContext* context,
                                             size_t* out);  // slot 88
   void* unused_89[1];
@@ -83,18 +100,28 @@ struct OrtApi {
                                         const int64_t* dims, size_t count,
                                         OrtValue** out);  // slot 91
   void* unused_92[1];
-  void (*ReleaseStatus)(OrtStatus* status);  // slot 93
-  void* unused_94[5];
+  void (*ReleaseStatus)(OrtStatus* status);        // slot 93
+  void (*ReleaseMemoryInfo)(OrtMemoryInfo* info);  // slot 94
+  void* unused_95[4];
   void (*ReleaseTensorTypeAndShapeInfo)(
       OrtTensorTypeAndShapeInfo* info);  // slot 99
-  void* unused_100[144];
+  void* unused_100[63];
+  OrtStatus* (*KernelInfoGetAttributeArray_int64)(const OrtKernelInfo* info,
+                                                  const char* name,
+                                                  int64_t* out,
+                                                  size_t* size);  // slot 163
+  void* unused_164[80];
   OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo* info, char* out,
                                        size_t* size);  // slot 244
   void* unused_245[4];
   OrtStatus* (*KernelInfoGetConstantInput_tensor)(
       const OrtKernelInfo* info, size_t index, int* is_constant,
       const OrtValue** out);  // slot 249
-  void* unused_250[18];
+  void* unused_250[3];
+  OrtStatus* (*KernelContext_GetAllocator)(const OrtKernelContext* context,
+                                           const OrtMemoryInfo* info,
+                                           OrtAllocator** out);  // slot 253
+  void* unused_254[14];
   OrtStatus* (*ShapeInferContext_GetInputTypeShape)(
       const OrtShapeInferContext* context, size_t index,
       OrtTensorTypeAndShapeInfo** info);  // slot 268
@@ -168,14 +195,22 @@ SPA_ORT_SLOT(OrtApi, GetDimensionsCount, 61);
 SPA_ORT_SLOT(OrtApi, GetDimensions, 62);
 SPA_ORT_SLOT(OrtApi, GetSymbolicDimensions, 63);
 SPA_ORT_SLOT(OrtApi, GetTensorTypeAndShape, 65);
+SPA_ORT_SLOT(OrtApi, CreateCpuMemoryInfo, 69);
+SPA_ORT_SLOT(OrtApi, AllocatorAlloc, 75);
+SPA_ORT_SLOT(OrtApi, AllocatorFree, 76);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_float, 85);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_int64, 86);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttribute_string, 87);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetInputCount, 88);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetInput, 90);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetOutput, 91);
 SPA_ORT_SLOT(OrtApi, ReleaseStatus, 93);
+SPA_ORT_SLOT(OrtApi, ReleaseMemoryInfo, 94);
 SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAttributeArray_int64, 163);
 SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetConstantInput_tensor, 249);
+SPA_ORT_SLOT(OrtApi, KernelContext_GetAllocator, 253);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetInputTypeShape, 268);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_GetAttribute, 269);
 SPA_ORT_SLOT(OrtApi, ShapeInferContext_SetOutputTypeShape, 270);

@@ -6,6 +6,7 @@
 
 #include "abi/failure.h"
 #include "abi/ort_api.h"
+#include "custom_ops/sparse_conv.h"
 #include "custom_ops/sparse_linear.h"
 #include "spa_onnx_kernels.h"
 
@@ -19,13 +20,15 @@ constexpr uint32_t kApiVersion = 17;
 // and nothing says when the last one ends, so they are never freed or changed.
 struct Registration {
   explicit Registration(const OrtApi& runtime)
-      : api(&runtime), sparse_linear(runtime) {
+      : api(&runtime), sparse_conv(runtime), sparse_linear(runtime) {
     Check(runtime.CreateCustomOpDomain(kDomain, &domain));
+    Check(runtime.CustomOpDomain_Add(domain, &sparse_conv));
     Check(runtime.CustomOpDomain_Add(domain, &sparse_linear));
   }
 
   const OrtApi* api;
-  SparseLinearOp sparse_linear;
+  Op<SparseConv> sparse_conv;
+  Op<SparseLinear> sparse_linear;
   OrtCustomOpDomain* domain = nullptr;
 };
 

@@ -1,13 +1,18 @@
-# ctest runs the pytest kernel suite against the library of this build. The
-# interpreter, -DPython3_EXECUTABLE=..., needs the package's test requirements.
+# ctest runs the pytest kernel suite, with a minute of fuzzing, against the
+# library of this build. The interpreter, -DPython3_EXECUTABLE=..., needs the
+# package's test requirements.
 enable_testing()
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 cmake_path(GET CMAKE_CURRENT_SOURCE_DIR PARENT_PATH SPA_ROOT)
 
 add_test(NAME pytest_kernels
-  COMMAND "${Python3_EXECUTABLE}" -m pytest -q -s tests/runtime_kernels tests/spa_onnx/runtime
+  COMMAND "${Python3_EXECUTABLE}" -m pytest -q -s
+    tests/runtime_kernels tests/spa_onnx/runtime tests/spa_onnx/doctor
   WORKING_DIRECTORY "${SPA_ROOT}")
-set(environment "SPA_ONNX_KERNELS=$<TARGET_FILE:spa_onnx_kernels>" "PYTHONPATH=${SPA_ROOT}")
+set(environment
+  "SPA_ONNX_KERNELS=$<TARGET_FILE:spa_onnx_kernels>"
+  "SPA_ONNX_FUZZ_PACKED=$<TARGET_FILE:fuzz_packed>"
+  "PYTHONPATH=${SPA_ROOT}")
 
 if(SPA_SANITIZE)
   # The interpreter is not instrumented, so the sanitizers must be there before

@@ -1,7 +1,9 @@
-// The threads of the session that runs an op.
+// Threads and memory of the session that runs an op.
 
 #ifndef SPA_CUSTOM_OPS_POOL_H_
 #define SPA_CUSTOM_OPS_POOL_H_
+
+#include <memory>
 
 #include "abi/failure.h"
 #include "abi/ort_api.h"
@@ -9,10 +11,39 @@
 
 namespace spa {
 
+// What the session's arena hands out, and keeps when it is given back.
+class SessionMemory final : public Memory {
+ public:
+  SessionMemory(const OrtApi& api, const OrtKernelContext* context)
+      : api_(api) {
+    OrtMemoryInfo* info = nullptr;
+    Check(api.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &info));
+    OrtStatus* status =
+        api.KernelContext_GetAllocator(context, info, &allocator_);
+    api.ReleaseMemoryInfo(info);
+    Check(status);
+  }
+
+  void* Allocate(std::size_t bytes) const override {
+    void* found = nullptr;
+    Check(api_.AllocatorAlloc(allocator_, bytes, &found));
+    return found;
+  }
+
+  void Free(void* bytes) const noexcept override {
+    OrtStatus* status = api_.AllocatorFree(allocator_, bytes);
+    if (status != nullptr) api_.ReleaseStatus(status);
+  }
+
+ private:
+  const OrtApi& api_;
+  OrtAllocator* allocator_ = nullptr;
+};
+
 class SessionPool final : public Parallel {
  public:
   SessionPool(const OrtApi& api, const OrtKernelContext* context)
-      : api_(api), context_(context) {}
+      : api_(api), context_(context), memory_(api, context) {}
 
   void Run(std::size_t count, Task task, void* user) const override {
     if (count == 1) {
@@ -24,9 +55,12 @@ class SessionPool final : public Parallel {
                                          user));
   }
 
+  const Memory& memory() const override { return memory_; }
+
  private:
   const OrtApi& api_;
   const OrtKernelContext* context_;
+  const SessionMemory memory_;
 };
 
 }  // namespace spa

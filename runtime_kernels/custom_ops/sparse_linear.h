@@ -1,12 +1,18 @@
 // ai.spa::SparseLinear, version 1
 //
-//   Y = X W^T + bias          over the last axis of X
+//   Y = act(X W^T + bias + residual)          over the last axis of X
 //
-//   inputs   X      float32 (..., columns), rank at least 1
-//            W      uint8 (size), constant, packed as packed_csr.h says
-//            bias   float32 (rows), optional
-//   output   Y      float32 (..., rows)
-//   attribute  out_features  int, rows; lets the runtime infer Y's shape
+//   inputs   X         float32 (..., columns), rank at least 1
+//            W         uint8 (size), constant, packed as packed.h says
+//            bias      float32 (rows), optional
+//            residual  float32, shape of Y, optional
+//   output   Y         float32 (..., rows)
+//   attributes
+//     out_features  int, rows; lets the runtime infer Y's shape
+//     activation    none, relu, clip, gelu, gelu_tanh, silu or hard_swish
+//     clip_min, clip_max  float, of clip
+//     tile          int, most vectors or tokens of a tile; 0, the default,
+//                   leaves it to the kernel
 //
 // A weight that W does not store adds nothing, also where X is inf or NaN.
 
@@ -14,14 +20,22 @@
 #define SPA_CUSTOM_OPS_SPARSE_LINEAR_H_
 
 #include "abi/ort_api.h"
+#include "custom_ops/op.h"
+#include "layers/linear.h"
 
 namespace spa {
 
-// What the runtime registers. `api` outlives it.
-struct SparseLinearOp : OrtCustomOp {
-  explicit SparseLinearOp(const OrtApi& api);
+class SparseLinear {
+ public:
+  static constexpr char kName[] = "SparseLinear";
+  static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 
-  const OrtApi& api;
+  SparseLinear(const OrtApi& api, const OrtKernelInfo* info);
+  void Compute(OrtKernelContext* context) const;
+
+ private:
+  const OrtApi& api_;
+  const LinearLayer layer_;
 };
 
 }  // namespace spa

@@ -11,6 +11,7 @@ import click
 
 from spa_onnx.cli.criteria import criteria
 from spa_onnx.cli.files import check_texts, write_text
+from spa_onnx.cli.latency import latency
 from spa_onnx.cli.models import told
 from spa_onnx.cli.options import FILE, verify_option
 from spa_onnx.errors import UsageError
@@ -35,6 +36,7 @@ def bench() -> None:
 
 
 bench.add_command(criteria)
+bench.add_command(latency)
 
 
 @bench.command()

@@ -18,6 +18,8 @@ from spa_onnx import __version__
 from spa_onnx.cli.analyze import analyze
 from spa_onnx.cli.apply import apply
 from spa_onnx.cli.bench import bench
+from spa_onnx.cli.doctor import doctor
+from spa_onnx.cli.lower import lower
 from spa_onnx.cli.passes import passes
 from spa_onnx.cli.prune import prune
 from spa_onnx.cli.sparsify import sparsify
@@ -101,9 +103,9 @@ def main(debug: bool) -> None:
     """Structured pruning of ONNX models, proved on every run.
 
     Exit codes: 0 done, 2 usage, 3 the model cannot be used, 4 the proof failed, 5 the budget
-    cannot be met, 6 a benched model is below what is expected.
+    cannot be met, 6 a benched model is below what is expected, 7 doctor found something.
     """
 
 
-for command in (prune, sparsify, apply, analyze, verify, passes, bench):
+for command in (prune, sparsify, apply, analyze, verify, lower, passes, bench, doctor):
     main.add_command(command)

@@ -17,10 +17,11 @@ from spa_onnx.algebra.expression import Dim, IntArray
 from spa_onnx.allocate.problem import FloatArray, keep_best
 from spa_onnx.analyse.dims import Analysis
 from spa_onnx.errors import PrunedModelRefusedError, RuntimeRefusedError
-from spa_onnx.execute.session import FATAL, run_options
+from spa_onnx.execute.session import run_options
 from spa_onnx.latency.features import NodeFeatures, node_features
 from spa_onnx.latency.measure import Comparison, Run, Stopwatch
 from spa_onnx.latency.model import LatencyModel, fit
+from spa_onnx.latency.options import timed_options
 from spa_onnx.latency.profile import read_profile, tag_nodes
 from spa_onnx.load.model import LoadedModel
 from spa_onnx.rewrite.apply import Rewritten, rewrite
@@ -144,15 +145,8 @@ def open_timed(
     profile: Path | None = None,
     refused: Callable[[str], Exception] = PrunedModelRefusedError,
 ) -> ort.InferenceSession:
-    """Open a model with the runtime's default optimisations.
-
-    Threads that wait for work stop spinning when a run ends, or they would slow down the next one
-    of another model.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = FATAL
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    """Open a model with the runtime's default optimisations."""
+    options = timed_options(threads)
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)

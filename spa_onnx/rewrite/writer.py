@@ -85,17 +85,20 @@ def _stream(
 
 
 @contextmanager
-def pending_file(rewritten: Rewritten, loaded: LoadedModel, target: Path) -> Generator[PendingFile]:
+def pending_file(
+    rewritten: Rewritten, loaded: LoadedModel, target: Path, most_inside: int = PROTOBUF_LIMIT
+) -> Generator[PendingFile]:
     """Write a model under a temporary name; nothing stays unless it is committed.
 
-    Weights go to ``<target>.data`` when the original kept its own outside or one message is too
-    small for them.
+    Weights go to ``<target>.data`` when the original kept its own outside or they are more bytes
+    than ``most_inside``, at most what one message holds.
 
     Raises:
         ModelFileError: the folder cannot be written.
     """
     payloads = payloads_of(rewritten, loaded)
-    outside = loaded.has_external_data or sum(p.length for p in payloads.values()) > PROTOBUF_LIMIT
+    total = sum(p.length for p in payloads.values())
+    outside = loaded.has_external_data or total > min(most_inside, PROTOBUF_LIMIT)
     with ExitStack() as stack:
         try:
             file = pending(target, outside=outside)

@@ -14,13 +14,14 @@ class KernelsMissingError(SpaError):
     """The native library is not where it should be, usually because it was not built."""
 
     def __init__(self, path: Path, *, chosen: bool) -> None:
-        remedy = (
+        self.problem = f"the native kernel library {path} does not exist"
+        self.remedy = (
             f"the environment variable {ENVIRONMENT_VARIABLE} names it; correct or unset it"
             if chosen
             else "spa-onnx was installed where no C++ compiler worked; provide one, then repeat "
             "the pip install with --force-reinstall --no-cache-dir --verbose"
         )
-        super().__init__(f"the native kernel library {path} does not exist: {remedy}")
+        super().__init__(f"{self.problem}: {self.remedy}")
 
 
 def library_path() -> Path:

@@ -1,21 +1,70 @@
-"""The first 64 bytes of a packed matrix: what it is and where its sections lie."""
+"""The first 128 bytes of a packed matrix: what it is and where its sections lie."""
+
+from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
 
 from spa_onnx.errors import SpaError
 
 MAGIC = b"SPAW"
-VERSION = 1
-CSR_UINT32_FLOAT32 = 1
+VERSION = 2
 ALIGNMENT = 64
-ELEMENT_SIZE = 4
-MOST_COLUMNS = 2**31 - 1
+TAIL = 64
+"""Zeros behind the values, which kernels may read but not use."""
 
-# magic, version, format, rows, columns, nonzeros, three offsets, total size, CRC-32, zero
-FIELDS = struct.Struct("<4sHHIIQQQQQII")
-SIZE = FIELDS.size
-CHECKED_SIZE = SIZE - 8
+BLOCK_ROWS = (1, 2, 4, 8, 16, 32)
+SEGMENT = 16
+MOST_COLUMNS = 2**31 - 1
+MOST_BLOCKS = 2**32 - 1
+MOST_OF_TWO_BYTES = 2**16
+
+# magic, version; the fields of PackedHeader with zeros between; CRC-32, zero. Then zeros.
+FIELDS = struct.Struct("<4sH HIIHHBBHIIQQQQQ II")
+SIZE = 128
+CHECKED_SIZE = 72
+"""Bytes in front of the checksum."""
+
+CHECKED_AGAIN = 80
+"""Where the bytes begin that the checksum counts again."""
+
+Bytes = bytes | bytearray | memoryview
+
+
+class Kind(IntEnum):
+    """How the kept values of a matrix are told."""
+
+    BLOCKS = 1
+    BITMASK = 2
+    SEGMENTS = 3
+
+
+class ValueType(IntEnum):
+    """Type of the stored values."""
+
+    FLOAT32 = 1
+    FLOAT16 = 2
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Return the type of the array of values."""
+        return np.dtype("<f4" if self is ValueType.FLOAT32 else "<f2")
+
+    @staticmethod
+    def of(dtype: npt.DTypeLike) -> ValueType:
+        """Return the type of that name.
+
+        Raises:
+            PackedWeightError: if there is none.
+        """
+        for found in ValueType:
+            if found.dtype == np.dtype(dtype):
+                return found
+        raise PackedWeightError(f"values of type {np.dtype(dtype)}, not float32 or float16")
 
 
 class PackedWeightError(SpaError):
@@ -30,35 +79,112 @@ class PackedHeader:
     """Size of the matrix, and sections as byte offsets from the first byte.
 
     Attributes:
-        row_starts: offset of ``rows + 1`` uint32.
-        column_indices: offset of ``nonzeros`` uint32.
-        values: offset of ``nonzeros`` float32.
+        kind: how the kept values are told.
+        rows: outputs.
+        columns: inputs; of a convolution all channels times the kernel's area.
+        block_rows: of kind BLOCKS, how many rows share a stored column; else 1.
+        block_columns: of kind SEGMENTS, how many columns are stored together; else 1.
+        value_type: of the stored values.
+        index_bytes: size of one index; 0 for BITMASK.
+        zero: reserved.
+        chunk_columns: of kind BLOCKS, columns that are stored together; else all.
+        zeros: reserved.
+        blocks: that are stored; for BITMASK stored values.
+        starts: offset of uint32 ``(chunks, row_blocks + 1)``, the first block of each row block.
+        indices: offset of the indices, or of uint16 ``(rows, mask_words)``.
+        values: offset of the values.
+        total_size: of all bytes.
         crc: CRC-32 as stored.
     """
 
+    kind: int
     rows: int
     columns: int
-    nonzeros: int
-    row_starts: int
-    column_indices: int
+    block_rows: int
+    block_columns: int
+    value_type: int
+    index_bytes: int
+    zero: int
+    chunk_columns: int
+    zeros: int
+    blocks: int
+    starts: int
+    indices: int
     values: int
     total_size: int
     crc: int = 0
 
+    @property
+    def row_blocks(self) -> int:
+        """Return how many blocks lie above each other."""
+        return -(-self.rows // self.block_rows)
+
+    @property
+    def block_places(self) -> int:
+        """Return how many blocks lie beside each other, stored or not."""
+        return -(-self.columns // self.block_columns)
+
+    @property
+    def chunks(self) -> int:
+        """Return how many chunks of columns there are."""
+        return -(-self.columns // self.chunk_columns)
+
+    @property
+    def mask_words(self) -> int:
+        """Return how many 16-bit words of mask a row has: whole multiples of 64 bits."""
+        return -(-self.columns // 64) * 4
+
+    @property
+    def starts_size(self) -> int:
+        """Return the bytes of the starts."""
+        return 4 * self.chunks * (self.row_blocks + 1)
+
+    @property
+    def indices_size(self) -> int:
+        """Return the bytes of the indices."""
+        if self.kind == Kind.BITMASK:
+            return 2 * self.rows * self.mask_words
+        return self.index_bytes * self.blocks
+
+    @property
+    def values_size(self) -> int:
+        """Return the bytes of the values."""
+        itemsize = ValueType(self.value_type).dtype.itemsize
+        return itemsize * self.blocks * self.block_rows * self.block_columns
+
     def to_bytes(self, crc: int) -> bytes:
         """Return the header with the given checksum."""
-        return FIELDS.pack(
-            MAGIC, VERSION, CSR_UINT32_FLOAT32, self.rows, self.columns, self.nonzeros,
-            self.row_starts, self.column_indices, self.values, self.total_size, crc, 0,
-        )  # fmt: skip
+        numbers = [int(getattr(self, field.name)) for field in fields(self)][:-1]
+        return FIELDS.pack(MAGIC, VERSION, *numbers, crc, 0).ljust(SIZE, b"\0")
 
 
-def header_for(rows: int, columns: int, nonzeros: int) -> PackedHeader:
+def header_for(
+    kind: Kind,
+    shape: tuple[int, int],
+    value_type: ValueType,
+    blocks: int,
+    block_rows: int = 1,
+    chunk_columns: int | None = None,
+) -> PackedHeader:
     """Return the header of a matrix with its sections as close together as alignment allows."""
-    column_indices = aligned(SIZE + ELEMENT_SIZE * (rows + 1))
-    values = aligned(column_indices + ELEMENT_SIZE * nonzeros)
-    total_size = values + ELEMENT_SIZE * nonzeros
-    return PackedHeader(rows, columns, nonzeros, SIZE, column_indices, values, total_size)
+    rows, columns = shape
+    block_columns = SEGMENT if kind is Kind.SEGMENTS else 1
+    unplaced = PackedHeader(
+        kind, rows, columns, block_rows, block_columns, value_type,
+        index_bytes(kind, -(-columns // block_columns)), 0, chunk_columns or columns, 0, blocks,
+        SIZE, 0, 0, 0,
+    )  # fmt: skip
+    indices = aligned(SIZE + unplaced.starts_size)
+    values = aligned(indices + unplaced.indices_size)
+    total = values + unplaced.values_size + TAIL
+    return replace(unplaced, indices=indices, values=values, total_size=total)
+
+
+def index_bytes(kind: int, places: int) -> int:
+    """Return the size of an index that tells so many places apart."""
+    if kind == Kind.BITMASK:
+        return 0
+    return 2 if places <= MOST_OF_TWO_BYTES else 4
 
 
 def aligned(offset: int) -> int:
@@ -66,7 +192,7 @@ def aligned(offset: int) -> int:
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
-def read_header(packed: bytes) -> PackedHeader:
+def read_header(packed: Bytes) -> PackedHeader:
     """Return the header of packed bytes whose sections lie inside them.
 
     Raises:
@@ -75,15 +201,16 @@ def read_header(packed: bytes) -> PackedHeader:
     """
     if len(packed) < SIZE:
         raise PackedWeightError(f"{len(packed)} bytes are too few for the header of {SIZE}")
-    magic, version, kind, *numbers, zero = FIELDS.unpack_from(packed)
+    magic, version, *numbers, zero = FIELDS.unpack_from(packed)
     if magic != MAGIC:
         raise PackedWeightError(f"does not start with the magic {MAGIC.decode()!r}")
-    header = PackedHeader(*numbers)
     expect("version", version, VERSION)
-    expect("format", kind, CSR_UINT32_FLOAT32)
+    header = PackedHeader(*numbers)
     expect("total size", header.total_size, len(packed))
-    expect("reserved field", zero, 0)
+    if header.zero or header.zeros or zero or any(packed[FIELDS.size : SIZE]):
+        raise PackedWeightError("a reserved field is not 0")
     check_shape(header.rows, header.columns)
+    check_kind(header)
     check_sections(header)
     return header
 
@@ -96,6 +223,27 @@ def check_shape(rows: int, columns: int) -> None:
         )
 
 
+def check_kind(header: PackedHeader) -> None:
+    """Refuse kinds that there are not, and fields that do not fit the kind."""
+    if header.kind not in tuple(Kind):
+        raise PackedWeightError(f"kind is {header.kind}, not 1, 2 or 3")
+    if header.value_type not in tuple(ValueType):
+        raise PackedWeightError(f"value type is {header.value_type}, not 1 or 2")
+    is_blocks = header.kind == Kind.BLOCKS
+    if header.block_rows not in (BLOCK_ROWS if is_blocks else (1,)):
+        raise PackedWeightError(f"blocks of kind {header.kind} have {header.block_rows} rows")
+    segments = header.kind == Kind.SEGMENTS
+    expect("block columns", header.block_columns, SEGMENT if segments else 1)
+    expect("index bytes", header.index_bytes, index_bytes(header.kind, header.block_places))
+    if not (1 if is_blocks else header.columns) <= header.chunk_columns <= header.columns:
+        raise PackedWeightError(
+            f"chunks of {header.chunk_columns} columns in kind {header.kind} "
+            f"of {header.columns} columns"
+        )
+    if header.blocks > MOST_BLOCKS:
+        raise PackedWeightError(f"{header.blocks} blocks, at most {MOST_BLOCKS} can be counted")
+
+
 def expect(what: str, found: int, expected: int) -> None:
     """Refuse a field with another value than the only possible one."""
     if found != expected:
@@ -103,19 +251,19 @@ def expect(what: str, found: int, expected: int) -> None:
 
 
 def check_sections(header: PackedHeader) -> None:
-    """Refuse sections that are misaligned, overlap, or do not end with the bytes."""
+    """Refuse sections that are misaligned, overlap, or do not end right before the tail."""
     end = SIZE
-    for name, offset, elements in (
-        ("row starts", header.row_starts, header.rows + 1),
-        ("column indices", header.column_indices, header.nonzeros),
-        ("values", header.values, header.nonzeros),
+    for name, offset, size in (
+        ("starts", header.starts, header.starts_size),
+        ("indices", header.indices, header.indices_size),
+        ("values", header.values, header.values_size),
     ):
         if offset % ALIGNMENT:
             raise PackedWeightError(f"{name} start at {offset}, not a multiple of {ALIGNMENT}")
-        if offset < end or offset + ELEMENT_SIZE * elements > header.total_size:
+        if offset < end or offset + size > header.total_size - TAIL:
             raise PackedWeightError(
-                f"{name} ({elements} elements at offset {offset}) do not fit between "
-                f"byte {end} and the end at {header.total_size}"
+                f"{name} ({size} bytes at offset {offset}) do not fit between "
+                f"byte {end} and the tail at {header.total_size - TAIL}"
             )
-        end = offset + ELEMENT_SIZE * elements
-    expect("end of values", end, header.total_size)
+        end = offset + size
+    expect("end of values", end, header.total_size - TAIL)

@@ -1,72 +1,28 @@
-"""The kernel library as ctypes sees it; struct layouts restate the C headers."""
+"""The native library as tests use it."""
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from spa_onnx.runtime import kernels
+from spa_onnx.runtime.kernels import KernelSet, list_kernels
 from spa_onnx.runtime.library import KernelsMissingError, library_path
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
 
 
-class KernelEntry(ctypes.Structure):
-    """SpaKernelEntry of spa_onnx_kernels.h."""
-
-    _fields_ = (
-        ("operation", ctypes.c_char_p),
-        ("name", ctypes.c_char_p),
-        ("instruction_set", ctypes.c_char_p),
-        ("supported", ctypes.c_int),
-        ("kernel", ctypes.c_void_p),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One line of a kernels.inc file."""
-
-    operation: str
-    name: str
-    instruction_set: str
-    supported: bool
-    address: int
-
-
-@cache
 def load_library() -> ctypes.CDLL:
-    """Return the library that the ops run from.
-
-    Raises:
-        KernelsMissingError: if it was not built.
-    """
-    return ctypes.CDLL(str(library_path()))
+    """Return the library that the ops run from."""
+    return kernels.load_library(library_path())
 
 
-@cache
-def variants(operation: str) -> tuple[Variant, ...]:
-    """Return every variant of an operation, fastest first."""
-    list_kernels: Any = load_library().SpaListKernels
-    list_kernels.restype = ctypes.POINTER(KernelEntry)
-    list_kernels.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
-    count = ctypes.c_size_t()
-    entries = list_kernels(ctypes.byref(count))
-    found = [
-        Variant(
-            entry.operation.decode(),
-            entry.name.decode(),
-            entry.instruction_set.decode(),
-            bool(entry.supported),
-            entry.kernel,
-        )
-        for entry in entries[: count.value]
-    ]
-    return tuple(v for v in found if v.operation == operation)
+def kernel_sets() -> tuple[KernelSet, ...]:
+    """Return the kernels of every instruction set, fastest first."""
+    return list_kernels(library_path())
 
 
 def is_built() -> bool:
@@ -81,17 +37,17 @@ def is_built() -> bool:
 needs_kernels = pytest.mark.skipif(not is_built(), reason="the kernel library was not built")
 
 
-def variant_params(operation: str) -> list[ParameterSet]:
-    """Return one pytest parameter per variant; unsupported hardware is a skip."""
+def kernel_params() -> list[ParameterSet]:
+    """Return one pytest parameter per set of kernels; unsupported hardware is a skip."""
     if not is_built():
         return []
     return [
         pytest.param(
-            variant,
-            id=variant.name,
+            kernel,
+            id=kernel.name,
             marks=pytest.mark.skipif(
-                not variant.supported, reason=f"needs {variant.instruction_set}"
+                not kernel.supported, reason=f"needs {kernel.instruction_set}"
             ),
         )
-        for variant in variants(operation)
+        for kernel in kernel_sets()
     ]

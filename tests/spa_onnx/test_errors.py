@@ -162,6 +162,7 @@ ELSEWHERE = {
     "CalibrationError", "CalibrationInputError",  # calibrate/test_check.py
     "CalibrationFileError",  # calibrate/test_array_files.py
     "PreprocessError",  # calibrate/test_preprocess.py
+    "TimedModelError", "OpenShapeError",  # latency/test_race.py
     "LatencyBudgetError",  # latency/test_search.py
     "OtherWeightsError",  # prove/test_planned.py
     "RecipeError",  # test_recipe.py

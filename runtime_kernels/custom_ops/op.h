@@ -1,0 +1,113 @@
+// What the runtime registers for one operator, from a class that says what the
+// operator is.
+
+#ifndef SPA_CUSTOM_OPS_OP_H_
+#define SPA_CUSTOM_OPS_OP_H_
+
+#include <string>
+
+#include "abi/failure.h"
+#include "abi/ort_api.h"
+#include "custom_ops/tensor.h"
+
+namespace spa {
+
+// The inputs of every operator of the domain; the last two are optional.
+enum Input : std::size_t { kX, kWeight, kBias, kResidual, kInputs };
+
+// `Node` is one node of a loaded model. It has
+//   static constexpr char kName[]
+//   static void InferShape(const OrtApi&, OrtShapeInferContext*)
+//   Node(const OrtApi&, const OrtKernelInfo*)
+//   void Compute(OrtKernelContext*) const, also from several threads at once
+// and may throw InvalidInput, whose text then gains the names of op and node.
+template <typename Node>
+struct Op : OrtCustomOp {
+  explicit Op(const OrtApi& runtime);
+
+  const OrtApi& api;  // outlives the op
+};
+
+template <typename Node>
+class Kernel {
+ public:
+  // Runs `body` so that refusals say which node they are about.
+  template <typename Body>
+  static OrtStatus* Named(const OrtApi& api, const std::string& name,
+                          const Body& body) noexcept {
+    return StatusOf(api, [&] {
+      try {
+        body();
+      } catch (const InvalidInput& error) {
+        throw InvalidInput(std::string("ai.spa::") + Node::kName + " '" + name +
+                           "': " + error.what());
+      }
+    });
+  }
+
+  static OrtStatus* Create(const OrtCustomOp* op, const OrtApi* /*api*/,
+                           const OrtKernelInfo* info, void** kernel) {
+    const OrtApi& api = static_cast<const Op<Node>*>(op)->api;
+    std::string name;
+    OrtStatus* status = StatusOf(api, [&] { name = NodeName(api, info); });
+    if (status != nullptr) return status;
+    return Named(api, name, [&] { *kernel = new Kernel(api, info, name); });
+  }
+
+  static OrtStatus* Compute(void* opaque, OrtKernelContext* context) {
+    const auto& kernel = *static_cast<const Kernel*>(opaque);
+    return Named(kernel.api_, kernel.name_,
+                 [&] { kernel.node_.Compute(context); });
+  }
+
+ private:
+  Kernel(const OrtApi& api, const OrtKernelInfo* info, std::string name)
+      : api_(api), name_(std::move(name)), node_(api, info) {}
+
+  const OrtApi& api_;
+  const std::string name_;
+  const Node node_;
+};
+
+template <typename Node>
+Op<Node>::Op(const OrtApi& runtime) : OrtCustomOp{}, api(runtime) {
+  version = 17;
+  GetName = [](const OrtCustomOp*) -> const char* { return Node::kName; };
+  GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
+    return nullptr;  // the CPU
+  };
+  GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return kInputs; };
+  GetInputType = [](const OrtCustomOp*, size_t index) {
+    return index == kWeight ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
+                            : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  };
+  GetInputCharacteristic = [](const OrtCustomOp*, size_t index) {
+    return index >= kBias ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
+  };
+  GetInputMemoryType = [](const OrtCustomOp*, size_t) {
+    return OrtMemTypeDefault;
+  };
+  GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
+  GetOutputType = [](const OrtCustomOp*, size_t) {
+    return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  };
+  GetOutputCharacteristic = [](const OrtCustomOp*, size_t) {
+    return INPUT_OUTPUT_REQUIRED;
+  };
+  GetStartVersion = [](const OrtCustomOp*) { return 1; };
+  GetEndVersion = [](const OrtCustomOp*) { return 1; };
+  CreateKernelV2 = Kernel<Node>::Create;
+  KernelComputeV2 = Kernel<Node>::Compute;
+  KernelDestroy = [](void* kernel) {
+    delete static_cast<Kernel<Node>*>(kernel);
+  };
+  InferOutputShapeFn = [](const OrtCustomOp* op,
+                          OrtShapeInferContext* context) {
+    const OrtApi& api = static_cast<const Op<Node>*>(op)->api;
+    return StatusOf(api, [&] { Node::InferShape(api, context); });
+  };
+}
+
+}  // namespace spa
+
+#endif  // SPA_CUSTOM_OPS_OP_H_

@@ -1,0 +1,42 @@
+#include "custom_ops/weight.h"
+
+#include "abi/failure.h"
+#include "custom_ops/attributes.h"
+#include "custom_ops/op.h"
+
+namespace spa {
+
+// The runtime hands out the same bytes for the life of the session.
+Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
+                  const char* rows_attribute) {
+  const OrtValue* value = ConstantInput(api, info, kWeight);
+  if (value == nullptr) {
+    throw InvalidInput(
+        "input 1, the packed weight, must be a constant initializer");
+  }
+  const Packed weight =
+      ParsePacked(static_cast<const unsigned char*>(DataOf(api, value)),
+                  ElementCount(ShapeOf(api, value)));
+  const std::int64_t rows = Attributes(api, info).Int(rows_attribute);
+  if (rows < 0 || static_cast<std::size_t>(rows) != weight.rows) {
+    throw InvalidInput(std::string("attribute ") + rows_attribute + " is " +
+                       std::to_string(rows) + ", but the packed weight has " +
+                       std::to_string(weight.rows) + " rows");
+  }
+  return weight;
+}
+
+const float* OptionalFloats(const OrtApi& api, const OrtKernelContext* context,
+                            std::size_t index, const char* name,
+                            const Shape& shape) {
+  const OrtValue* value = InputOrNull(api, context, index);
+  if (value == nullptr) return nullptr;
+  const Shape found = ShapeOf(api, value);
+  if (found != shape) {
+    throw InvalidInput(std::string(name) + " has shape " + ToText(found) +
+                       ", expected " + ToText(shape));
+  }
+  return static_cast<const float*>(DataOf(api, value));
+}
+
+}  // namespace spa

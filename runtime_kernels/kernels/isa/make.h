@@ -1,0 +1,22 @@
+// One instruction set's kernels from what it says of itself.
+
+#ifndef SPA_KERNELS_ISA_MAKE_H_
+#define SPA_KERNELS_ISA_MAKE_H_
+
+#include "kernels/blocks_lanes/generic.h"
+#include "kernels/blocks_panel/generic.h"
+#include "kernels/kernels.h"
+#include "kernels/row_dot/generic.h"
+#include "kernels/tiles/generic.h"
+
+namespace spa {
+
+template <typename Isa>
+static constexpr Kernels MakeKernels(const char* name) {
+  return {name, MakeTiles<Isa>(), MakeBlocksPanel<Isa>(),
+          MakeBlocksLanes<Isa>(), MakeRowDot<Isa>()};
+}
+
+}  // namespace spa
+
+#endif  // SPA_KERNELS_ISA_MAKE_H_

@@ -1,0 +1,111 @@
+// Vectors of floats of any width.
+//
+// Written with the vector extensions of gcc and clang, so one source serves
+// every instruction set; the including file's compiler flags pick it. Therefore
+// everything is `static`, and function templates of the standard library are
+// not used: a merged copy could hold instructions that another file must avoid.
+
+#ifndef SPA_SUPPORT_VECTORS_H_
+#define SPA_SUPPORT_VECTORS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define SPA_INLINE static inline __attribute__((always_inline))
+#define SPA_UNROLL _Pragma("GCC unroll 32")
+
+namespace spa {
+
+template <std::size_t kWidth>
+struct VectorOf {
+  typedef float Type __attribute__((vector_size(kWidth * sizeof(float))));
+  typedef std::uint32_t Bits
+      __attribute__((vector_size(kWidth * sizeof(float))));
+};
+template <std::size_t kWidth>
+using Vector = typename VectorOf<kWidth>::Type;
+template <std::size_t kWidth>
+using BitVector = typename VectorOf<kWidth>::Bits;
+
+// The pointers need no alignment.
+template <std::size_t kWidth>
+SPA_INLINE void Load(Vector<kWidth>& vector, const void* from) {
+  std::memcpy(&vector, from, sizeof(vector));
+}
+
+template <std::size_t kWidth>
+SPA_INLINE void Store(const Vector<kWidth>& vector, void* to) {
+  std::memcpy(to, &vector, sizeof(vector));
+}
+
+// All lanes hold the number. (Zero plus a number is not that, for -0.)
+template <std::size_t kWidth>
+SPA_INLINE Vector<kWidth> Spread(float number) {
+  return number - Vector<kWidth>{};
+}
+
+SPA_INLINE float FloatAt(const void* from) {
+  float number;
+  std::memcpy(&number, from, sizeof(number));
+  return number;
+}
+
+// The first `count` lanes, at most all of them; the others hold zero. Memory
+// behind them is not touched.
+template <std::size_t kWidth>
+SPA_INLINE void LoadSome(Vector<kWidth>& vector, const float* from,
+                         std::size_t count) {
+  if (count >= kWidth) {
+    Load<kWidth>(vector, from);
+    return;
+  }
+#ifdef __AVX512F__
+  if constexpr (kWidth == 16) {
+    vector =
+        _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+    return;
+  }
+#endif
+  float lanes[kWidth] = {};
+  for (std::size_t k = 0; k < count; ++k) lanes[k] = from[k];
+  Load<kWidth>(vector, lanes);
+}
+
+template <std::size_t kWidth>
+SPA_INLINE void StoreSome(const Vector<kWidth>& vector, float* to,
+                          std::size_t count) {
+  if (count >= kWidth) {
+    Store<kWidth>(vector, to);
+    return;
+  }
+#ifdef __AVX512F__
+  if constexpr (kWidth == 16) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1),
+                          vector);
+    return;
+  }
+#endif
+  float lanes[kWidth];
+  Store<kWidth>(vector, lanes);
+  for (std::size_t k = 0; k < count; ++k) to[k] = lanes[k];
+}
+
+// The sum of the lanes, in pairs.
+template <std::size_t kWidth>
+SPA_INLINE float SumOfLanes(const Vector<kWidth>& vector) {
+  float lanes[kWidth];
+  Store<kWidth>(vector, lanes);
+  for (std::size_t run = kWidth / 2; run > 0; run /= 2) {
+    for (std::size_t k = 0; k < run; ++k) lanes[k] += lanes[k + run];
+  }
+  return lanes[0];
+}
+
+}  // namespace spa
+
+#endif  // SPA_SUPPORT_VECTORS_H_

@@ -1,0 +1,1 @@
+"""``spa-onnx bench kernels``: sparse layers beside ONNX Runtime's dense ones."""

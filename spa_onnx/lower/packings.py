@@ -1,0 +1,153 @@
+"""Ways to pack a matrix, and which of them suit its zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_onnx.runtime.packed_header import BLOCK_ROWS, SEGMENT, Kind
+from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments
+
+Floats = NDArray[np.float32]
+
+ONE_TOKEN = 1
+"""Tokens up to which the formats for one token at a time are tried."""
+
+FEW_TOKENS = 8
+"""Tokens below which blocks of fewer than 16 rows have no lanes to fill but with rows."""
+
+SPEED: Mapping[int, float] = {1: 0.55, 2: 0.68, 4: 0.86, 8: 0.84, 16: 0.85, 32: 0.87}
+"""Share of the peak that blocks of so many rows reach, roughly: orders what is measured."""
+
+MOST_PATTERNS = 4
+"""Kinds of blocks that are measured for one layer."""
+
+CHANNELS = 128
+"""Input channels whose rows of a tile still fit the first cache, beside results."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Packing:
+    """A way to store a matrix.
+
+    Attributes:
+        kind: of :class:`Kind`, by its number.
+        block_rows: rows of a block.
+        chunk: columns that are stored together; 0 for all.
+    """
+
+    kind: int
+    block_rows: int = 1
+    chunk: int = 0
+
+    def __str__(self) -> str:
+        match Kind(self.kind):
+            case Kind.BITMASK:
+                return "bitmask"
+            case Kind.SEGMENTS:
+                return "1x16"
+            case Kind.BLOCKS:
+                return f"{self.block_rows}x1" + (f"/{self.chunk}" if self.chunk else "")
+
+    def pack(self, matrix: Floats) -> bytes:
+        """Return the bytes of a matrix."""
+        match Kind(self.kind):
+            case Kind.BITMASK:
+                return pack_bitmask(matrix)
+            case Kind.SEGMENTS:
+                return pack_segments(matrix)
+            case Kind.BLOCKS:
+                return pack_blocks(matrix, self.block_rows, self.chunk or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """Where the zeros of a matrix are.
+
+    Attributes:
+        density: share of numbers that are not zero.
+        stored: share of numbers that blocks of so many rows store.
+        segments: share of numbers that segments store.
+    """
+
+    density: float
+    stored: Mapping[int, float]
+    segments: float
+
+    def of(self, packing: Packing) -> float:
+        """Return the share of numbers that a packing stores."""
+        match Kind(packing.kind):
+            case Kind.BITMASK:
+                return self.density
+            case Kind.SEGMENTS:
+                return self.segments
+            case Kind.BLOCKS:
+                return self.stored[packing.block_rows]
+
+
+def count_zeros(matrix: Floats) -> Zeros:
+    """Return where the zeros of a matrix are."""
+    kept = matrix != 0
+    size = max(1, kept.size)
+    stored: dict[int, float] = {}
+    rows = kept
+    for block_rows in BLOCK_ROWS:
+        if block_rows > 1:  # twice as many rows as the blocks before
+            if len(rows) % 2:
+                rows = np.concatenate([rows, np.zeros_like(rows[:1])])
+            rows = rows[::2] | rows[1::2]
+        stored[block_rows] = int(np.count_nonzero(rows)) * block_rows / size
+    segments = _segments(kept) * SEGMENT / size
+    return Zeros(int(np.count_nonzero(kept)) / size, stored, segments)
+
+
+def _segments(kept: NDArray[np.bool_]) -> int:
+    """Return how many groups of 16 neighbouring columns have a number."""
+    beside = -kept.shape[1] % SEGMENT
+    wide = np.pad(kept, ((0, 0), (0, beside))) if beside else np.ascontiguousarray(kept)
+    eights = wide.view(np.uint64)  # eight at once
+    return int(np.count_nonzero(eights[:, ::2] | eights[:, 1::2]))
+
+
+def packings(zeros: Zeros, columns: int, tokens: int | None, taps: int) -> list[Packing]:
+    """Return ways to pack a matrix, the likeliest first.
+
+    Args:
+        zeros: of the matrix.
+        columns: of the matrix.
+        tokens: that it is multiplied with at once; None for a convolution.
+        taps: of a convolution's kernel, else 1.
+    """
+    found = [Packing(Kind.BLOCKS, rows) for rows in _block_rows(zeros, tokens)]
+    if tokens is not None and tokens <= ONE_TOKEN:
+        dense_segments = zeros.segments < 1.5 * zeros.density
+        flat = Packing(Kind.SEGMENTS if dense_segments else Kind.BITMASK)
+        return [*found, flat]
+    return [way for p in found for way in _chunked(p, columns, taps)]
+
+
+def _block_rows(zeros: Zeros, tokens: int | None) -> list[int]:
+    """Return sizes of blocks by how fast they may be, the fastest first."""
+    if tokens is None:
+        allowed = [rows for rows in BLOCK_ROWS if rows <= 8]
+    elif tokens < FEW_TOKENS:
+        allowed = [1, 16, 32]
+    else:
+        allowed = list(BLOCK_ROWS)
+    ranked = sorted(allowed, key=lambda rows: zeros.stored[rows] / SPEED[rows])
+    best = zeros.stored[ranked[0]] / SPEED[ranked[0]]
+    near = [rows for rows in ranked if zeros.stored[rows] / SPEED[rows] <= NEAR * best]
+    return near[:MOST_PATTERNS]
+
+
+NEAR = 1.6
+"""How much slower than the likeliest a way may look that is still measured."""
+
+
+def _chunked(packing: Packing, columns: int, taps: int) -> Iterator[Packing]:
+    yield packing
+    if columns > 2 * CHANNELS * taps:
+        yield Packing(packing.kind, packing.block_rows, CHANNELS * taps)
