@@ -92,8 +92,7 @@ def _with_patterns(
     The time is that of the fastest pattern at the sparsity that is asked for. Also returned are
     the layers that stay dense, with reasons.
     """
-    rows = _rows(tried, engine)
-    time = TableOfSpeed(rows, default_table())
+    time = config.speed or TableOfSpeed(_rows(tried, engine), default_table())
     maskings: dict[str, Masking] = {}
     dense: dict[str, str] = {}
     for name, layer in tried.layers.items():

@@ -31,6 +31,8 @@ class SparsifyConfig:
         repair: fit the weights that stay to what the dense network makes.
         weigh: what ``sparsity`` is a share of.
         rearrange: put channels that are alike beside each other where the pattern has blocks.
+        speed: what ``auto`` goes by, a :data:`~spa_onnx.sparse.speed.RelativeTime`; None takes the
+            table that comes with the package.
         exclude: shell patterns of node and tensor names that stay dense.
         input_shapes: numbers for inputs with symbolic axes, by input name.
         seed: for inputs that are made up and the choice of samples.
@@ -48,6 +50,7 @@ class SparsifyConfig:
     repair: bool = True
     weigh: Literal["parameters", "operations"] = "parameters"
     rearrange: bool = False
+    speed: Any = None
     exclude: tuple[str, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0

@@ -11,6 +11,8 @@ from onnx import numpy_helper
 import spa_onnx
 from spa_onnx import SparsifyConfig, SparsifyResult, sparsify
 from spa_onnx.errors import CalibrationError, SamePathError, UsageError
+from spa_onnx.layers.layer import Layer
+from spa_onnx.sparse.pattern import Pattern
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds, run
 from tests.spa_onnx.calibrate.listed import Listed
@@ -191,6 +193,17 @@ def test_auto_takes_a_pattern_for_each_layer() -> None:
     assert report.sparsity >= 0.8 - 0.01
     with pytest.raises(UsageError, match=r"no pattern is faster than dense at a sparsity of 0\.05"):
         sparsify(model, SparsifyConfig(0.05, "auto", **options))
+
+
+def test_auto_goes_by_the_speed_that_it_is_given() -> None:
+    def time(_layer: Layer, pattern: Pattern, sparsity: float) -> float | None:
+        return 1 - sparsity if str(pattern) == "8x1" else None
+
+    options: dict[str, Any] = {"selection": "magnitude", "repair": False}
+    config = SparsifyConfig(0.6, "auto", speed=time, **options)
+    report = sparsify(convolutions(), config).report
+    assert {layer.pattern for layer in report.layers} == {"8x1"}
+    assert report.sparsity == pytest.approx(0.6, abs=0.05)
 
 
 def test_models_without_layers_are_refused() -> None:
