@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.algebra.size import product
@@ -79,8 +80,7 @@ def choose(
         work = sum(sizes_of(state, layers, "operations").values())
         measured = _measured(tried, local, engine, work, share, tell)
     shares = allocate(passes.allocation, share, sizes, local, measured)
-    chosen = {n: m.with_sparsity(shares[n]) for n, m in tried.maskings.items() if shares[n] > 0}
-    dense |= {n: "the allocation leaves it dense" for n in layers if n not in chosen}
+    chosen = {n: m.with_sparsity(shares[n]) for n, m in tried.maskings.items()}
     return Chosen(chosen, dense, tried.moments)
 
 
@@ -149,7 +149,11 @@ def try_layers(
         name: Masking(passes.selection, pattern, order_of(layer, pattern), config.share)
         for name, layer in layers.items()
     }
-    return Tried(state, maskings, layers, moments)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(state.graph.model)
+    handles = LayerEditor(copy, state.graph.weights).handles(layers.values(), insert=False)
+    biased = frozenset(name for name, handle in handles.items() if handle.bias)
+    return Tried(state, maskings, layers, moments, biased)
 
 
 def order_of(layer: Layer, pattern: Pattern) -> NDArray[np.int64]:
@@ -172,12 +176,21 @@ def sizes_of(state: Propagation, layers: Mapping[str, Layer], weigh: str) -> dic
 
 @dataclass(slots=True)
 class Tried:
-    """Layers with what they see, for trying masks; chosen by what is cheap to compute."""
+    """Layers with what they see, for trying masks; chosen by what is cheap to compute.
+
+    Attributes:
+        state: the solved graph.
+        maskings: of layers, by output.
+        layers: the layers.
+        moments: of what they see; None where nothing was run.
+        biased: those that have a bias, or can get one.
+    """
 
     state: Propagation
     maskings: Mapping[str, Masking]
     layers: Mapping[str, Layer]
     moments: LayerMoments | None
+    biased: frozenset[str] = frozenset()
 
     def layer(self, name: str, masking: Masking | None = None) -> SparseLayer:
         """Return one layer."""
@@ -188,9 +201,7 @@ class Tried:
         if self.moments is None:
             ones = np.ones((len(weight), weight.shape[2]))
             return SparseLayer(layer, cheap, weight, ones, np.zeros_like(ones))
-        editor = LayerEditor(graph.model, graph.weights)
-        biased = bool(editor.added_bias(layer)) or len(layer.node.inputs) > 2
-        return sparse_layer(layer, cheap, weight, self.moments, biased=biased)
+        return sparse_layer(layer, cheap, weight, self.moments, biased=name in self.biased)
 
 
 def _moments(state: Propagation, engine: CalibrationEngine, config: SparsifyConfig) -> LayerMoments:
