@@ -17,7 +17,7 @@ from spa_onnx.calibrate.distance import output_distance
 from spa_onnx.calibrate.engine import CalibrationEngine, make_engine
 from spa_onnx.checks import check_input_shapes, check_output, check_weights
 from spa_onnx.compensate.model import COMPARED, outside, tidy
-from spa_onnx.errors import UsageError
+from spa_onnx.errors import ProofFailedError, UsageError
 from spa_onnx.execute.runtime import open_session
 from spa_onnx.layers.layer import Layer
 from spa_onnx.layers.moments import Moments
@@ -69,7 +69,8 @@ def sparsify(
     check_weights(loaded, output)
     with _rearranged(loaded, config, passes, stages) as (ordered, moved):
         rewritten, report = _Run(ordered, config, passes, stages).make()
-        report = replace(report, model=loaded.label, rearranged=moved)
+        notes = (*report.notes, UNORDERED) if moved < 0 else report.notes
+        report = replace(report, model=loaded.label, rearranged=max(0, moved), notes=notes)
         with stages("write"):
             if output is None:
                 data = to_bytes(rewritten, ordered)
@@ -79,28 +80,51 @@ def sparsify(
     return SparsifyResult(replace(report, seconds=dict(stages.seconds)), Path(output))
 
 
+UNORDERED = (
+    "channels stay in their order: in another one the model's outputs differ by more than rounding "
+    "explains"
+)
+
+
 @contextmanager
 def _rearranged(
     loaded: LoadedModel, config: SparsifyConfig, passes: SparsePasses, stages: Stages
 ) -> Generator[tuple[LoadedModel, int]]:
     """Yield the model with channels in the order that suits the pattern, and how many dims moved.
 
-    Raises:
-        ProofFailedError: it does not equal the original.
+    Where the result does not equal the original as far as rounding can tell, as some networks in
+    half precision, channels stay as they are, and -1 is told.
     """
     if not config.rearrange or config.pattern == AUTO:
         yield loaded, 0
         return
-    run = _Run(loaded, config, passes, stages)
-    analysis, kept = run.orders()
-    with tempfile.TemporaryDirectory(prefix="spa-onnx-") as folder, stages("rearrange"):
-        path = Path(folder, "rearranged.onnx")
-        with pending_file(rewrite(analysis, kept), loaded, path) as file:
-            file.commit()
-        ordered = load(path)
-        memory, shapes = config.proof_memory, config.input_shapes
+    analysis, kept = _Run(loaded, config, passes, stages).orders()
+    with tempfile.TemporaryDirectory(prefix="spa-onnx-") as folder:
+        with stages("rearrange"):
+            ordered = _ordered(loaded, analysis, kept, config, Path(folder, "rearranged.onnx"))
+        yield (loaded, -1) if ordered is None else (ordered, len(kept))
+
+
+def _ordered(
+    loaded: LoadedModel,
+    analysis: Analysis,
+    kept: Mapping[Dim, Kept],
+    config: SparsifyConfig,
+    path: Path,
+) -> LoadedModel | None:
+    """Return the model with its channels in another order, written to a path.
+
+    None if it does not equal the original.
+    """
+    with pending_file(rewrite(analysis, kept), loaded, path) as file:
+        file.commit()
+    ordered = load(path)
+    memory, shapes = config.proof_memory, config.input_shapes
+    try:
         prove(loaded, analysis, kept, ordered, config.seed, shapes, memory)
-        yield ordered, len(kept)
+    except ProofFailedError:
+        return None
+    return ordered
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 import spa_onnx
 from spa_onnx import SparsifyConfig, SparsifyResult, sparsify
-from spa_onnx.errors import CalibrationError, SamePathError, UsageError
+from spa_onnx.errors import CalibrationError, ProofFailedError, SamePathError, UsageError
 from spa_onnx.layers.layer import Layer
 from spa_onnx.sparse.pattern import Pattern
 from tests.builders import GraphBuilder
@@ -175,6 +175,16 @@ def test_another_order_of_channels_changes_nothing_but_masks(pattern: str) -> No
     moved = made(model, pattern=pattern, rearrange=True).report
     assert moved.rearranged >= 1  # its proof passed
     assert moved.sparsity == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_order_that_changes_outputs_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> None:
+        raise ProofFailedError("y", 0.5, 1e-4, "Gemm")
+
+    monkeypatch.setattr("spa_onnx.sparse.run.prove", fails)
+    report = made(convolutions(), pattern="block:4x1", rearrange=True).report
+    assert report.rearranged == 0
+    assert any("channels stay in their order" in note for note in report.notes)
 
 
 def test_auto_takes_a_pattern_for_each_layer() -> None:
