@@ -246,6 +246,16 @@ class NothingToLowerError(ModelError):
         )
 
 
+class OriginalRefusedError(ModelError):
+    """ONNX Runtime does not run the model that is to be lowered."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(
+            f"{path}: ONNX Runtime cannot run it on the inputs that were made up: "
+            f"{message.strip()} Give their sizes with --input-shape, or repair the export"
+        )
+
+
 class LoweredDiffersError(ProofFailedError):
     """A lowered model computes something else than the model that it was made of."""
 

@@ -85,14 +85,12 @@ int SpaRunConvolution(const SpaConvolution* c, size_t repeats, char* error,
                       size_t error_size) {
   return spa::Try(error, error_size, [&] {
     const SpaLayer& with = c->layer;
+    const spa::Packed weight = spa::ParsePacked(with.packed, with.packed_size);
+    const size_t taps = c->kernel[0] * c->kernel[1];
+    spa::CheckConvolution(weight, c->channels, taps);
     const spa::ConvolutionLayer layer{
-        spa::KernelsOf(with),
-        spa::ParsePacked(with.packed, with.packed_size),
-        spa::EpilogueOf(with),
-        with.tile,
-        {}};
-    spa::CheckConvolution(layer.weight, c->channels,
-                          c->kernel[0] * c->kernel[1]);
+        spa::KernelsOf(with), weight, spa::EpilogueOf(with), with.tile,
+        spa::PartsOf(weight, taps), {}};
     for (size_t i = 0; i < repeats; ++i) {
       spa::RunConvolution(
           layer,

@@ -44,9 +44,12 @@ Windows ReadWindows(const Read& read) {
   return windows;
 }
 
+std::size_t Taps(const Windows& windows) {
+  return static_cast<std::size_t>(windows[0].kernel * windows[1].kernel);
+}
+
 std::size_t Channels(const Packed& weight, const Windows& windows) {
-  const auto taps =
-      static_cast<std::size_t>(windows[0].kernel * windows[1].kernel);
+  const std::size_t taps = Taps(windows);
   CheckConvolution(weight, weight.columns / taps, taps);
   return weight.columns / taps;
 }
@@ -76,12 +79,14 @@ SparseConv::SparseConv(const OrtApi& api, const OrtKernelInfo* info)
     : api_(api),
       windows_(ReadWindows(
           [&](const char* name) { return Attributes(api, info).Ints(name); })),
+      weight_(ReadWeight(api, info, kOutChannels)),
+      channels_(Channels(weight_, windows_)),
       layer_{ChooseKernels(),
-             ReadWeight(api, info, kOutChannels),
+             weight_,
              ReadEpilogue(Attributes(api, info)),
              ReadTile(Attributes(api, info)),
-             {}},
-      channels_(Channels(layer_.weight, windows_)) {}
+             PartsOf(weight_, Taps(windows_)),
+             {}} {}
 
 Axis SparseConv::AxisOf(std::size_t axis, const Shape& x,
                         const Shape& y) const {
@@ -101,7 +106,7 @@ void SparseConv::Compute(OrtKernelContext* context) const {
     throw InvalidInput("X has shape " + ToText(shape) + ", expected (N, " +
                        std::to_string(channels_) + ", H, W)");
   }
-  const auto rows = static_cast<std::int64_t>(layer_.weight.rows);
+  const auto rows = static_cast<std::int64_t>(weight_.rows);
   const Shape y_shape{shape[0], rows, windows_[0].Outputs(shape[2]),
                       windows_[1].Outputs(shape[3])};
   ConvolutionCall call{};

@@ -51,8 +51,9 @@ class SparseConv {
 
   const OrtApi& api_;
   const Windows windows_;
-  const ConvolutionLayer layer_;
+  const Packed weight_;
   const std::size_t channels_;
+  const ConvolutionLayer layer_;
 };
 
 }  // namespace spa

@@ -34,18 +34,19 @@ constexpr std::size_t kMostMutations = 4;
 constexpr std::size_t kLongest = 1 << 16;
 constexpr std::size_t kHeader = 128;
 constexpr std::uint64_t kInteresting[] = {
-    0,      1,          2,          15,         16,    17,    31,   32, 33, 63,
-    64,     65,         127,        128,        255,   256,   4095, 65535,
-    65536,  0x7fffffff, 0x80000000, 0xffffffff, 1ull << 32, 1ull << 62, ~0ull};
+    0,          1,          2,          15,    16,    17,         31,
+    32,         33,         63,         64,    65,    127,        128,
+    255,        256,        4095,       65535, 65536, 0x7fffffff, 0x80000000,
+    0xffffffff, 1ull << 32, 1ull << 62, ~0ull};
 
 std::size_t current_run = 0;
 
 void TellRun(int) {
   char text[64];
-  const int length =
-      std::snprintf(text, sizeof(text), "fuzz: failed in run %zu\n",
-                    current_run);
-  if (write(STDERR_FILENO, text, static_cast<std::size_t>(length)) < 0) _exit(2);
+  const int length = std::snprintf(text, sizeof(text),
+                                   "fuzz: failed in run %zu\n", current_run);
+  if (write(STDERR_FILENO, text, static_cast<std::size_t>(length)) < 0)
+    _exit(2);
   _exit(1);
 }
 

@@ -36,8 +36,8 @@ std::size_t fuzz_accepted = 0;
 
 namespace {
 
-constexpr std::size_t kChecked = 72;       // bytes before the checksum
-constexpr std::size_t kCheckedAgain = 80;  // where its field ends
+constexpr std::size_t kChecked = 72;           // bytes before the checksum
+constexpr std::size_t kCheckedAgain = 80;      // where its field ends
 constexpr std::size_t kMostNumbers = 1 << 16;  // in an input or output
 constexpr std::size_t kMostProducts = 1 << 22;
 constexpr std::size_t kMisalignments = 8;
@@ -129,12 +129,14 @@ float LargestValue(const spa::Packed& weight) {
 }
 
 // Aborts where two sets of kernels differ by more than sums of `columns`
-// products of at most `largest` can be rounded, or an output was left as it was.
+// products of at most `largest` can be rounded, or an output was left as it
+// was.
 void ExpectAlike(Numbers& expected, Numbers& found, float largest,
                  std::size_t columns, const char* name) {
   constexpr float kRounding = 1.0f / (1 << 22);
   const float terms = static_cast<float>(columns) + 1;
-  const float bound = kRounding * terms * (terms * kLargestInput) * (largest + 1);
+  const float bound =
+      kRounding * terms * (terms * kLargestInput) * (largest + 1);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const float a = expected.data()[i];
     const float b = found.data()[i];
@@ -175,11 +177,12 @@ void TryLinear(const spa::Packed& weight, std::size_t tokens) {
   Numbers bias(weight.rows);
   x.Count();
   bias.Count();
-  RunEverySet(weight, tokens * weight.rows, [&](const spa::Kernels& set, float* y) {
-    const spa::LinearLayer layer{set, weight, {}, 0, {}};
-    spa::RunLinear(layer, {tokens, x.data(), bias.data(), nullptr, y},
-                   spa::Serial());
-  });
+  RunEverySet(
+      weight, tokens * weight.rows, [&](const spa::Kernels& set, float* y) {
+        const spa::LinearLayer layer{set, weight, {}, 0, {}};
+        spa::RunLinear(layer, {tokens, x.data(), bias.data(), nullptr, y},
+                       spa::Serial());
+      });
 }
 
 void TryConvolution(const spa::Packed& weight, std::size_t kernel,
@@ -201,9 +204,11 @@ void TryConvolution(const spa::Packed& weight, std::size_t kernel,
   bias.Count();
   const spa::Axis axis{kImage, output, kernel, stride, 1, pad};
   RunEverySet(
-      weight, weight.rows * output * output, [&](const spa::Kernels& set, float* y) {
-        const spa::ConvolutionLayer layer{set, weight, {}, 0, {}};
+      weight, weight.rows * output * output,
+      [&](const spa::Kernels& set, float* y) {
         spa::CheckConvolution(weight, channels, taps);
+        const spa::ConvolutionLayer layer{
+            set, weight, {}, 0, spa::PartsOf(weight, taps), {}};
         spa::RunConvolution(
             layer, {1, channels, axis, axis, x.data(), bias.data(), nullptr, y},
             spa::Serial());

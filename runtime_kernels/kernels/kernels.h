@@ -5,6 +5,7 @@
 
 #include "kernels/blocks_lanes/blocks_lanes.h"
 #include "kernels/blocks_panel/blocks_panel.h"
+#include "kernels/depthwise/depthwise.h"
 #include "kernels/row_dot/row_dot.h"
 #include "kernels/tiles/tiles.h"
 
@@ -16,6 +17,7 @@ struct Kernels {
   BlocksPanelKernel blocks_panel;
   BlocksLanesKernel blocks_lanes;
   RowDotKernel row_dot;
+  DepthwiseKernel depthwise;
 };
 
 #define SPA_KERNELS(id, isa) extern const Kernels kernels_##id;

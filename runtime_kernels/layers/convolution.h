@@ -5,11 +5,13 @@
 #define SPA_LAYERS_CONVOLUTION_H_
 
 #include <cstddef>
+#include <vector>
 
 #include "kernels/epilogue.h"
 #include "kernels/kernels.h"
 #include "kernels/packed/packed.h"
 #include "layers/offsets.h"
+#include "layers/separation.h"
 #include "support/parallel.h"
 
 namespace spa {
@@ -20,6 +22,7 @@ struct ConvolutionLayer {
   Packed weight;  // kind blocks; columns are channels times taps
   Epilogue epilogue;
   std::size_t tile = 0;  // most vectors of positions; 0: the kernel's own
+  std::vector<Part> parts;  // of a grouped convolution, or one
   OffsetTables tables;
 };
 

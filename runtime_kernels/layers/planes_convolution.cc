@@ -8,15 +8,25 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <vector>
 
 #include "abi/failure.h"
+#include "kernels/packed/view.h"
 #include "support/buffer.h"
 
 namespace spa {
 namespace {
 
 constexpr std::size_t kRowsOfTask = 64;
+constexpr std::size_t kChannelsOfTask = 16;
 constexpr std::size_t kMostLanes = 128;
+// Planes of a part that is run on its own: they stay in the second-level cache,
+// or in the first where each is read by one output.
+constexpr std::size_t kFloatsOfPart = 64 * 1024;
+constexpr std::size_t kFloatsOfDepthwisePart = 6 * 1024;
+// With fewer parts, threads would end too far apart.
+constexpr std::size_t kFewestParts = 4;
+constexpr std::size_t kWantedParts = 8;
 
 // How far beyond the outputs the taps of an axis reach, in places of a phase.
 std::size_t Reach(const Axis& axis) {
@@ -45,38 +55,45 @@ struct Planes {
   std::size_t flat;     // outputs of a channel, with those beyond the width
   Split vectors;        // of `flat`, in tiles
   std::size_t width;    // floats of a vector
+  bool is_depthwise;
 
-  std::size_t Offset(std::size_t column) const {
+  // Byte offset of a column whose channel has the given number among planes.
+  std::size_t Offset(std::size_t column, std::size_t plane) const {
     const Axis &v = call.vertical, &h = call.horizontal;
     const std::size_t tap = column % (v.kernel * h.kernel);
     const std::size_t row = tap / h.kernel * v.dilation;
     const std::size_t place = tap % h.kernel * h.dilation;
     const std::size_t phase =
         row % v.stride * shape.horizontal_phases + place % h.stride;
-    return (column / (v.kernel * h.kernel) * channel +
-            phase * shape.rows * shape.pitch + row / v.stride * shape.pitch +
+    return (plane * channel + phase * shape.rows * shape.pitch + row / v.stride * shape.pitch +
             place / h.stride) *
            sizeof(float);
   }
+
+  std::size_t Taps() const {
+    return call.vertical.kernel * call.horizontal.kernel;
+  }
+
+  void MakePlanes(std::size_t image, std::size_t first, std::size_t channels,
+                  float* planes) const {
+    const Axis &v = call.vertical, &h = call.horizontal;
+    layer.kernels.tiles.planes(
+        call.x + (image * call.channels + first) * v.input * h.input, channels,
+        v, h, shape, planes);
+  }
 };
 
-// Writes outputs [from, from + count) of the flat row `sums` to a channel of Y.
-void Crop(const Planes& work, const float* sums, std::size_t from,
-          std::size_t count, std::size_t place) {
-  const std::size_t pitch = work.shape.pitch;
-  const std::size_t width = work.call.horizontal.output;
-  const float* residual = work.call.residual;
-  const std::size_t end = from + count;
-  for (std::size_t row = from / pitch; row * pitch < end; ++row) {
-    const std::size_t start = std::max(from, row * pitch);
-    const std::size_t stop = std::min(end, row * pitch + width);
-    if (row == work.call.vertical.output || start >= stop) continue;
-    const std::size_t to = place + row * width + (start - row * pitch);
-    work.layer.kernels.tiles.finish(
-        sums + (start - from), nullptr,
-        residual == nullptr ? nullptr : residual + to, work.call.y + to,
-        stop - start, work.layer.epilogue);
+// Room for planes, with what the last vector of the last tap may read beyond.
+std::size_t FloatsOf(const Planes& work, std::size_t channels) {
+  const std::size_t floats = Product({channels, work.channel}) + kMostLanes;
+  if (floats > 0x7FFFFFFF / sizeof(float)) {
+    throw InvalidInput("an image is too large for 32-bit offsets");
   }
+  return floats;
+}
+
+void ClearEnd(float* planes, std::size_t floats) {
+  std::fill(planes + floats - kMostLanes, planes + floats, 0.0f);
 }
 
 void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
@@ -111,9 +128,14 @@ void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
   const std::size_t count = std::min(lanes, work.flat - from);
   const std::size_t outputs =
       work.call.vertical.output * work.call.horizontal.output;
+  const float* residual = work.call.residual;
   for (std::size_t r = 0; r < rows; ++r) {
-    Crop(work, sums + r * lanes, from, count,
-         (image * weight.rows + row + r) * outputs);
+    const std::size_t place = (image * weight.rows + row + r) * outputs;
+    work.layer.kernels.tiles.crop(
+        sums + r * lanes, from, count, work.shape.pitch,
+        work.call.horizontal.output,
+        residual == nullptr ? nullptr : residual + place, work.call.y + place,
+        work.layer.epilogue);
   }
 }
 
@@ -121,12 +143,11 @@ void RunImage(const Planes& work, const Offsets& offsets, float* planes,
               std::size_t image, const Parallel& parallel) {
   const ConvolutionCall& call = work.call;
   const Packed& weight = work.layer.weight;
-  const std::size_t inputs = call.vertical.input * call.horizontal.input;
-  const float* x = call.x + image * call.channels * inputs;
-  ForEach(parallel, call.channels, [&](std::size_t c) {
-    work.layer.kernels.tiles.planes(x + c * inputs, call.vertical,
-                                    call.horizontal, work.shape,
-                                    planes + c * work.channel);
+  const Split channels = SplitByMost(call.channels, kChannelsOfTask);
+  ForEach(parallel, channels.parts, [&](std::size_t i) {
+    const std::size_t first = channels.Begin(i);
+    work.MakePlanes(image, first, channels.Size(i),
+                    planes + first * work.channel);
   });
   const Split blocks =
       SplitByMost(RowBlocks(weight), kRowsOfTask / weight.block_rows);
@@ -142,7 +163,86 @@ void RunImage(const Planes& work, const Offsets& offsets, float* planes,
   });
 }
 
-Planes MakePlanes(const ConvolutionLayer& layer, const ConvolutionCall& call) {
+// All outputs need all planes.
+void RunTogether(const Planes& work, const Parallel& parallel) {
+  const std::size_t floats = FloatsOf(work, work.call.channels);
+  const auto offsets = work.layer.tables.Get(
+      work.layer.weight, {work.channel, work.shape.pitch},
+      [&](std::size_t column) {
+        return work.Offset(column, column / work.Taps());
+      });
+  const Floats planes(parallel.memory(), floats);
+  ClearEnd(planes.get(), floats);
+  for (std::size_t image = 0; image < work.call.images; ++image) {
+    RunImage(work, *offsets, planes.get(), image, parallel);
+  }
+}
+
+// One output channel of a depthwise convolution.
+void MultiplyDepthwise(const Planes& work, const Offsets& offsets,
+                       const float* planes, std::size_t image,
+                       std::size_t row) {
+  const ConvolutionCall& call = work.call;
+  const Packed& weight = work.layer.weight;
+  const std::size_t from = StartAt(weight.starts, row);
+  const std::size_t size = weight.value_type == ValueType::kFloat32 ? 4 : 2;
+  const std::size_t outputs = call.vertical.output * call.horizontal.output;
+  const std::size_t place = (image * weight.rows + row) * outputs;
+  work.layer.kernels.depthwise.multiply(
+      {planes, work.shape.pitch, call.vertical.output, call.horizontal.output,
+       weight.value_type, offsets.data() + from, weight.values + from * size,
+       StartAt(weight.starts, row + 1) - from,
+       call.bias == nullptr ? 0.0f : call.bias[row],
+       call.residual == nullptr ? nullptr : call.residual + place,
+       call.y + place, &work.layer.epilogue});
+}
+
+// One part of one image: its planes stay in the second-level cache.
+void RunPart(const Planes& work, const Offsets& offsets, const Part& part,
+             std::size_t image, const Parallel& parallel) {
+  const std::size_t channels = part.end_channel - part.first_channel;
+  const std::size_t floats = FloatsOf(work, channels);
+  const Floats planes(parallel.memory(), floats);
+  ClearEnd(planes.get(), floats);
+  work.MakePlanes(image, part.first_channel, channels, planes.get());
+  if (work.is_depthwise) {
+    for (std::size_t row = part.first_block; row < part.end_block; ++row) {
+      MultiplyDepthwise(work, offsets, planes.get(), image, row);
+    }
+    return;
+  }
+  const Split blocks = SplitByMost(part.end_block - part.first_block,
+                                   kRowsOfTask / work.layer.weight.block_rows);
+  for (std::size_t tile = 0; tile < work.vectors.parts; ++tile) {
+    for (std::size_t i = 0; i < blocks.parts; ++i) {
+      Multiply(work, offsets, planes.get(), image, tile,
+               part.first_block + blocks.Begin(i),
+               part.first_block + blocks.End(i));
+    }
+  }
+}
+
+void RunApart(const Planes& work, const std::vector<Part>& parts,
+              const Parallel& parallel) {
+  std::vector<std::size_t> first_channel(work.call.channels);
+  for (const Part& part : parts) {
+    std::fill(first_channel.begin() + std::ptrdiff_t(part.first_channel),
+              first_channel.begin() + std::ptrdiff_t(part.end_channel),
+              part.first_channel);
+  }
+  const auto offsets = work.layer.tables.Get(
+      work.layer.weight, {work.channel, work.shape.pitch},
+      [&](std::size_t column) {
+        const std::size_t channel = column / work.Taps();
+        return work.Offset(column, channel - first_channel[channel]);
+      });
+  ForEach(parallel, parts.size() * work.call.images, [&](std::size_t task) {
+    RunPart(work, *offsets, parts[task % parts.size()], task / parts.size(),
+            parallel);
+  });
+}
+
+Planes Describe(const ConvolutionLayer& layer, const ConvolutionCall& call) {
   const Axis &v = call.vertical, &h = call.horizontal;
   const BlocksPanelKernel& kernel = layer.kernels.blocks_panel;
   const PlaneShape shape{v.output + Reach(v), h.output + Reach(h), Phases(v),
@@ -158,27 +258,25 @@ Planes MakePlanes(const ConvolutionLayer& layer, const ConvolutionCall& call) {
                    shape.pitch}),
           flat,
           SplitByMost((flat + kernel.width - 1) / kernel.width, most),
-          kernel.width};
+          kernel.width,
+          IsDepthwise(layer.weight, layer.parts)};
 }
 
 }  // namespace
 
 void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
                    const Parallel& parallel) {
-  const Planes work = MakePlanes(layer, call);
-  // The last vector of the last tap may pass the last plane's end.
+  const Planes work = Describe(layer, call);
   const std::size_t floats =
-      Product({call.channels, work.channel}) + kMostLanes;
-  if (floats > 0x7FFFFFFF / sizeof(float)) {
-    throw InvalidInput("an image is too large for 32-bit offsets");
-  }
-  const auto offsets =
-      layer.tables.Get(layer.weight, {work.channel, work.shape.pitch},
-                       [&](std::size_t column) { return work.Offset(column); });
-  const Floats planes(parallel.memory(), floats);
-  std::fill(planes.get() + floats - kMostLanes, planes.get() + floats, 0.0f);
-  for (std::size_t image = 0; image < call.images; ++image) {
-    RunImage(work, *offsets, planes.get(), image, parallel);
+      work.is_depthwise ? kFloatsOfDepthwisePart : kFloatsOfPart;
+  const std::size_t channels =
+      std::min(floats / work.channel, call.channels / kWantedParts);
+  const std::vector<Part> parts =
+      Joined(layer.parts, std::max<std::size_t>(channels, 1));
+  if (parts.size() >= kFewestParts || (work.is_depthwise && !parts.empty())) {
+    RunApart(work, parts, parallel);
+  } else {
+    RunTogether(work, parallel);
   }
 }
 

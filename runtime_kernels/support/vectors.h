@@ -95,6 +95,34 @@ SPA_INLINE void StoreSome(const Vector<kWidth>& vector, float* to,
   for (std::size_t k = 0; k < count; ++k) to[k] = lanes[k];
 }
 
+// As LoadSome and StoreSome for 1 to kWidth lanes, without a branch where masks
+// are cheap.
+template <std::size_t kWidth>
+SPA_INLINE void LoadFirst(Vector<kWidth>& vector, const float* from,
+                          std::size_t count) {
+#ifdef __AVX512F__
+  if constexpr (kWidth == 16) {
+    vector = _mm512_maskz_loadu_ps(
+        static_cast<__mmask16>(0xFFFFu >> (kWidth - count)), from);
+    return;
+  }
+#endif
+  LoadSome<kWidth>(vector, from, count);
+}
+
+template <std::size_t kWidth>
+SPA_INLINE void StoreFirst(const Vector<kWidth>& vector, float* to,
+                           std::size_t count) {
+#ifdef __AVX512F__
+  if constexpr (kWidth == 16) {
+    _mm512_mask_storeu_ps(
+        to, static_cast<__mmask16>(0xFFFFu >> (kWidth - count)), vector);
+    return;
+  }
+#endif
+  StoreSome<kWidth>(vector, to, count);
+}
+
 // The sum of the lanes, in pairs.
 template <std::size_t kWidth>
 SPA_INLINE float SumOfLanes(const Vector<kWidth>& vector) {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from spa_onnx.errors import LoweredDiffersError, LoweredRefusedError, RuntimeRefusedError
+from spa_onnx.errors import LoweredDiffersError, LoweredRefusedError, OriginalRefusedError
 from spa_onnx.execute.session import FATAL, numbers_of, run_options
 from spa_onnx.prove.distance import distance, magnitude
 
@@ -38,7 +39,7 @@ class Agreement:
 
 
 def open_model(
-    model: Path | bytes,
+    model: Path,
     threads: int,
     refused: Callable[[str], Exception],
     library: Path | None = None,
@@ -51,11 +52,10 @@ def open_model(
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if level is not None:
         options.graph_optimization_level = level
-    source = model if isinstance(model, bytes) else str(model)
     try:
         if library is not None:
             options.register_custom_ops_library(str(library))
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as failure:  # the runtime's exceptions have no common base of their own
         raise refused(str(failure)) from failure
 
@@ -71,8 +71,8 @@ def run_model(
 
 
 def check_lowered(
-    original: Path | bytes,
-    lowered: Path | bytes,
+    original: Path,
+    lowered: Path,
     feeds: Mapping[str, Any],
     threads: int,
     library: Path | None,
@@ -82,13 +82,11 @@ def check_lowered(
     Raises:
         LoweredDiffersError: further than rounding explains.
         LoweredRefusedError: ONNX Runtime does not run it.
-        RuntimeRefusedError: ONNX Runtime does not run the original.
+        OriginalRefusedError: ONNX Runtime does not run the original.
     """
+    refused = partial(OriginalRefusedError, str(original))
 
-    def refused(message: str) -> RuntimeRefusedError:
-        return RuntimeRefusedError("the model", "run", message)
-
-    def outputs(model: Path | bytes, level: Any = None) -> Tensors:
+    def outputs(model: Path, level: Any = None) -> Tensors:
         session = open_model(model, threads, refused, library, level)
         return run_model(session, feeds, refused)
 

@@ -19,8 +19,8 @@ from spa_onnx.lower.activations import Activation
 from spa_onnx.lower.layer import Layer, Window
 from spa_onnx.lower.view import DOMAIN
 
-SPARSE_LINEAR, SPARSE_CONV, DEPTHWISE_CONV = "SparseLinear", "SparseConv", "DepthwiseConv"
-OPERATORS = (SPARSE_LINEAR, SPARSE_CONV, DEPTHWISE_CONV)
+SPARSE_LINEAR, SPARSE_CONV = "SparseLinear", "SparseConv"
+OPERATORS = (SPARSE_LINEAR, SPARSE_CONV)
 
 GREATEST = float(np.finfo(np.float32).max)
 
@@ -35,7 +35,7 @@ def lowered_node(
     inputs = [layer.x, weight, bias, layer.residual]
     while not inputs[-1]:
         inputs.pop()
-    op = {"linear": SPARSE_LINEAR, "conv": SPARSE_CONV, "depthwise": DEPTHWISE_CONV}[layer.kind]
+    op = SPARSE_LINEAR if layer.kind == "linear" else SPARSE_CONV
     node = helper.make_node(op, inputs, [layer.y], name=name, domain=DOMAIN)
     for key, value in _attributes(layer, tile):
         node.attribute.append(helper.make_attribute(key, value))
@@ -45,14 +45,13 @@ def lowered_node(
 def _attributes(layer: Layer, tile: int) -> Iterator[tuple[str, Any]]:
     if layer.kind == "linear":
         yield "out_features", layer.shape[0]
-    if layer.kind == "conv":
-        yield "out_channels", layer.shape[0]
     if layer.window is not None:
+        yield "out_channels", layer.shape[0]
         yield "kernel_shape", list(layer.window.kernel)
         yield "strides", list(layer.window.strides)
         yield "pads", list(layer.window.pads)
         yield "dilations", list(layer.window.dilations)
-        if layer.kind == "conv" and layer.window.group > 1:
+        if layer.window.group > 1:
             yield GROUP, layer.window.group
     yield "activation", layer.activation.name
     if layer.activation.name == "clip":
@@ -142,49 +141,54 @@ def _spelled(
 ) -> list[onnx.NodeProto]:
     """Return an activation in operators that the opset has."""
 
-    def node(op: str, inputs: Sequence[str], result: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(
-            op, list(inputs), [result], name=f"{result}/{op.lower()}", **attributes
-        )
-
     def number(value: float) -> str:
         return constant(f"{y}/number", np.array(value, np.float32))
 
+    gate = f"{y}/gate"
     match activation.name:
         case "none":
             return []
         case "relu":
-            return [node("Relu", [x], y)]
+            return [_node("Relu", [x], y)]
         case "clip":
             return [_clip(activation, x, y, opset, number)]
         case "silu":
-            return [node("Sigmoid", [x], f"{y}/gate"), node("Mul", [x, f"{y}/gate"], y)]
+            return [_node("Sigmoid", [x], gate), _node("Mul", [x, gate], y)]
         case "hard_swish" if opset >= 14:
-            return [node("HardSwish", [x], y)]
+            return [_node("HardSwish", [x], y)]
         case "hard_swish":
-            gate = node("HardSigmoid", [x], f"{y}/gate", alpha=1 / 6, beta=0.5)
-            return [gate, node("Mul", [x, f"{y}/gate"], y)]
+            made = _node("HardSigmoid", [x], gate, alpha=1 / 6, beta=0.5)
+            return [made, _node("Mul", [x, gate], y)]
         case "gelu" | "gelu_tanh" if opset >= 20:
             approximate = "tanh" if activation.name == "gelu_tanh" else "none"
-            return [node("Gelu", [x], y, approximate=approximate)]
-        case "gelu":
-            inner = [
-                node("Div", [x, number(math.sqrt(2))], f"{y}/scaled"),
-                node("Erf", [f"{y}/scaled"], f"{y}/erf"),
-            ]
-        case "gelu_tanh":
-            inner = [
-                node("Pow", [x, number(3)], f"{y}/cube"),
-                node("Mul", [f"{y}/cube", number(0.044715)], f"{y}/part"),
-                node("Add", [x, f"{y}/part"], f"{y}/sum"),
-                node("Mul", [f"{y}/sum", number(math.sqrt(2 / math.pi))], f"{y}/scaled"),
-                node("Tanh", [f"{y}/scaled"], f"{y}/erf"),
-            ]
+            return [_node("Gelu", [x], y, approximate=approximate)]
+        case "gelu" | "gelu_tanh":
+            return _gelu(x, y, number, by_tanh=activation.name == "gelu_tanh")
+
+
+def _node(op: str, inputs: Sequence[str], result: str, **attributes: Any) -> onnx.NodeProto:
+    name = f"{result}/{op.lower()}"
+    return helper.make_node(op, list(inputs), [result], name=name, **attributes)
+
+
+def _gelu(x: str, y: str, number: Callable[[float], str], *, by_tanh: bool) -> list[onnx.NodeProto]:
+    """Return GELU in operators that older opsets have."""
+    scaled, bent = f"{y}/scaled", f"{y}/bent"
+    if by_tanh:
+        inner = [
+            _node("Pow", [x, number(3)], f"{y}/cube"),
+            _node("Mul", [f"{y}/cube", number(0.044715)], f"{y}/part"),
+            _node("Add", [x, f"{y}/part"], f"{y}/sum"),
+            _node("Mul", [f"{y}/sum", number(math.sqrt(2 / math.pi))], scaled),
+            _node("Tanh", [scaled], bent),
+        ]
+    else:
+        inner = [_node("Div", [x, number(math.sqrt(2))], scaled), _node("Erf", [scaled], bent)]
     return [
         *inner,
-        node("Add", [f"{y}/erf", number(1)], f"{y}/gate"),
-        node("Mul", [x, f"{y}/gate"], f"{y}/double"),
-        node("Mul", [f"{y}/double", number(0.5)], y),
+        _node("Add", [bent, number(1)], f"{y}/gate"),
+        _node("Mul", [x, f"{y}/gate"], f"{y}/double"),
+        _node("Mul", [f"{y}/double", number(0.5)], y),
     ]
 
 

@@ -24,7 +24,7 @@ class LayerReport:
         node: its label.
         kind: linear, conv or depthwise.
         shape: of its weight as a matrix.
-        zeros: share of zeros in it.
+        zeros: share of zeros in it; None for a depthwise one, where they do not count.
         packing: how its weight is stored; "" where it stays dense.
         dense: microseconds of the runtime's own kernel; None where it was not measured.
         packed: microseconds with the best packing; None likewise.
@@ -34,7 +34,7 @@ class LayerReport:
     node: str
     kind: str
     shape: tuple[int, int]
-    zeros: float
+    zeros: float | None
     packing: str
     dense: float | None = None
     packed: float | None = None
@@ -187,7 +187,7 @@ def _table(layers: Sequence[LayerReport]) -> Table:
         table.add_row(
             layer.node,
             f"{layer.shape[0]} x {layer.shape[1]}",
-            f"{layer.zeros:.0%}",
+            "" if layer.zeros is None else f"{layer.zeros:.0%}",
             layer.packing or "dense",
             _microseconds(layer.dense),
             _microseconds(layer.packed),

@@ -16,10 +16,11 @@ from spa_onnx.lower.layer import Layer, WeightSource
 from spa_onnx.lower.operators import lowered_node
 from spa_onnx.lower.packings import Packing
 from spa_onnx.lower.view import DOMAIN, Array, View
-from spa_onnx.lower.weights import bias, matrix
+from spa_onnx.lower.weights import Floats, bias, matrix
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.rewrite.apply import Rewritten
 from spa_onnx.rewrite.payload import SCHEME, ArrayPayload, Payload, refer
+from spa_onnx.runtime.packing import pack_diagonal
 
 VERSION = 1
 """Of the operator set ``ai.spa``."""
@@ -31,13 +32,11 @@ class Lowering:
 
     Attributes:
         layer: the layer.
-        packing: of its weight; None for depthwise ones, whose weights are stored as they are.
-        tile: hint for its kernel.
+        packing: of its weight; None for depthwise ones, all of whose values are stored.
     """
 
     layer: Layer
     packing: Packing | None
-    tile: int = 0
 
 
 @dataclass(slots=True)
@@ -96,13 +95,14 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
     gone: set[int] = set()
     for lowering in lowerings:
         layer = lowering.layer
-        key = layer.source, lowering.packing
+        key = layer.source, lowering.packing.stored if lowering.packing else None
         if key not in packed:
             packed[key] = _stored(view, store, lowering)
         offset = bias(view, layer)
         name = store.add(f"{layer.y}/bias", offset) if offset is not None else ""
+        tile = lowering.packing.tile if lowering.packing else 0
         label = model.graph.node[layer.nodes[0]].name or layer.y
-        node = lowered_node(layer, packed[key], name, name=label, tile=lowering.tile)
+        node = lowered_node(layer, packed[key], name, name=label, tile=tile)
         places.setdefault(layer.place, []).append(node)
         gone.update(layer.nodes)
     if lowerings:
@@ -118,16 +118,13 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
 def _stored(view: View, store: Store, lowering: Lowering) -> str:
     """Add the weight of a layer and return its name."""
     layer = lowering.layer
-    dense = matrix(view, layer.source)
-    if lowering.packing is not None:
-        packed = np.frombuffer(lowering.packing.pack(dense), np.uint8)
-        return store.add(f"{layer.source.tensor}/packed", packed)
-    if layer.window is None:
-        raise AssertionError("only convolutions are stored as they are")
-    if not layer.source.scaled_by:
-        return layer.source.tensor
-    shape = (layer.shape[0], 1, *layer.window.kernel)
-    return store.add(f"{layer.source.tensor}/folded", dense.reshape(shape))
+    packed = packed_weight(matrix(view, layer.source), lowering.packing)
+    return store.add(f"{layer.source.tensor}/packed", np.frombuffer(packed, np.uint8))
+
+
+def packed_weight(dense: Floats, packing: Packing | None) -> bytes:
+    """Return a packed matrix; that of a depthwise convolution is ``(channels, taps)``."""
+    return pack_diagonal(dense, len(dense)) if packing is None else packing.pack(dense)
 
 
 def replace_nodes(

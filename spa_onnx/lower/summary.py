@@ -36,10 +36,10 @@ def layer_reports(
     times = {t.layer: t for t in timed}
     found = []
     for layer in layers:
-        if layer.kind == "depthwise" and layer not in lowered:
-            continue  # dense for good reasons, as nobody expects otherwise
         known = times.get(layer)
-        share = 1 - zeros[layer].density if layer in zeros else 0.0
+        if layer.kind == "depthwise" and known is None:
+            continue  # nobody expects it to be anything but dense
+        share = 1 - zeros[layer].density if layer in zeros else None
         packing = (str(known.packing or PLAIN)) if known and layer in lowered else ""
         found.append(
             LayerReport(
@@ -57,9 +57,9 @@ def layer_reports(
 
 
 def _reason(
-    layer: Layer, known: Timed | None, share: float, chosen: Collection[Layer], least: float
+    layer: Layer, known: Timed | None, share: float | None, chosen: Collection[Layer], least: float
 ) -> str:
-    if share < least:
+    if share is not None and share < least:
         return f"fewer than {least:.0%} of zeros"
     if known is None:
         return "its shapes are not known"

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from spa_onnx.errors import GraphError
 from spa_onnx.graph.node import Node
 from spa_onnx.lower.operators import (
-    DEPTHWISE_CONV,
     OPERATORS,
     SPARSE_LINEAR,
     standard_nodes,
@@ -98,11 +97,6 @@ class _Raising:
     def _weight(self, node: Node) -> tuple[int, str]:
         """Return the number of groups, and the name of the dense weight."""
         name = node.inputs[1] if len(node.inputs) > 1 else ""
-        if node.proto.op_type == DEPTHWISE_CONV:
-            dims = list(self.graph.tensors[name].dims) if name in self.graph.tensors else []
-            if len(dims) != 4:
-                raise GraphError(node.label, "its weight is not stored, or no kernel", REMEDY)
-            return int(dims[0]), name
         if name not in self.graph.tensors:
             raise GraphError(node.label, "its packed weight is not stored in the model", REMEDY)
         if node.proto.op_type == SPARSE_LINEAR:

@@ -30,7 +30,14 @@ from spa_onnx.runtime.packed_header import (
 )
 from spa_onnx.runtime.unpacking import checksum, index_type, section, unpack
 
-__all__ = ["checksum", "pack_bitmask", "pack_blocks", "pack_segments", "unpack"]
+__all__ = [
+    "checksum",
+    "pack_bitmask",
+    "pack_blocks",
+    "pack_diagonal",
+    "pack_segments",
+    "unpack",
+]
 
 Weight = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]
@@ -66,6 +73,32 @@ def pack_blocks(
     if not 1 <= chunk <= weight.shape[1]:
         raise PackedWeightError(f"chunks of {chunk} columns in {weight.shape[1]} columns")
     return packed_grid(weight, Kind.BLOCKS, block_rows, chunk, ValueType.of(value_type))
+
+
+def pack_diagonal(weight: Weight, groups: int, value_type: npt.DTypeLike = np.float32) -> bytes:
+    """Return a matrix of blocks along the diagonal, all of whose values are stored, zeros too.
+
+    Args:
+        weight: the blocks below each other, ``(rows, columns of a block)``.
+        groups: blocks; each has as many rows.
+        value_type: as for :func:`pack_blocks`.
+
+    Raises:
+        PackedWeightError: as :func:`pack_blocks`, or the rows are no multiple of the groups.
+    """
+    rows, inner = checked_shape(weight)
+    if groups < 1 or rows % groups:
+        raise PackedWeightError(f"{rows} rows are not {groups} groups of equal size")
+    check_shape(rows, inner * groups)
+    stored = ValueType.of(value_type)
+    header = header_for(Kind.BLOCKS, (rows, inner * groups), stored, checked_count(rows * inner), 1)
+    packed = bytearray(header.total_size)
+    section(header, packed, "starts", np.dtype("<u4"))[:] = np.arange(rows + 1) * inner
+    indices = section(header, packed, "indices", index_type(header)).reshape(rows, inner)
+    first = np.arange(rows) // (rows // groups) * inner
+    indices[:] = first[:, None] + np.arange(inner)
+    section(header, packed, "values", stored.dtype)[:] = converted(weight, stored).reshape(-1)
+    return sealed(header, packed)
 
 
 def pack_segments(weight: Weight, value_type: npt.DTypeLike = np.float32) -> bytes:

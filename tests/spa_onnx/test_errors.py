@@ -165,6 +165,8 @@ ELSEWHERE = {
     "TimedModelError", "OpenShapeError",  # latency/test_race.py
     "LatencyBudgetError",  # latency/test_search.py
     "OtherWeightsError",  # prove/test_planned.py
+    "AlreadyLoweredError", "NotLoweredError", "NothingToLowerError", "OriginalRefusedError",
+    "LoweredDiffersError", "LoweredRefusedError",  # lower/test_run.py
     "RecipeError",  # test_recipe.py
     "EvaluationError", "ClusterError",  # bench/criteria/test_criteria.py
 }  # fmt: skip

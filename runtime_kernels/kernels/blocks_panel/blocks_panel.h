@@ -36,7 +36,7 @@ struct PanelCall {
   // Block j's positions start at panel + offsets[j]; whole vectors are read.
   const char* panel;
   std::size_t vectors;    // of a tile, at most most_vectors of the kernel
-  std::size_t positions;  // of a tile, at most as many as fill the vectors
+  std::size_t positions;  // of a tile; they fill all vectors but the last
   // The first row of the first block; each next row is y_stride floats on.
   float* y;
   std::size_t y_stride;

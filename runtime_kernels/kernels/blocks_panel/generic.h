@@ -78,119 +78,32 @@ SPA_INLINE void AddBlocks(const char* panel, const std::int32_t* offsets,
   }
 }
 
-// Halves are widened a run of blocks at a time, once for all positions.
-constexpr std::size_t kHalfRun = 64;
+// What is done to whole sums before they are stored.
+struct Ending {
+  const float* residual;  // of the block's first row, or null
+  const Epilogue* epilogue;
+};
 
-template <std::size_t kWidth>
-static void Widen(const unsigned char* halves, std::size_t count,
-                  unsigned char* floats) {
-  std::size_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) {
-    Vector<kWidth> wide;
-    LoadHalves<kWidth>(wide, halves + 2 * i);
-    Store<kWidth>(wide, floats + 4 * i);
-  }
-  for (; i < count; ++i) {
-    const float wide = WidenedHalf(halves + 2 * i);
-    std::memcpy(floats + 4 * i, &wide, sizeof(wide));
-  }
-}
-
-// All stored blocks of a row block within the chunk.
-template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
-          std::size_t kVectors>
-SPA_INLINE void AddRowBlock(const PanelCall& call, const Packed& weight,
-                            std::size_t from, std::size_t end, std::size_t part,
-                            Vector<kWidth> (&sums)[kRows][kVectors]) {
-  const bool is_half = weight.value_type == ValueType::kFloat16;
-  alignas(64) unsigned char wide[kHalfRun * kStride * sizeof(float)];
-  while (from < end) {
-    const unsigned char* values =
-        weight.values + from * kStride * sizeof(float);
-    std::size_t run = end - from;
-    if (is_half) {
-      if (run > kHalfRun) run = kHalfRun;
-      Widen<kWidth>(weight.values + from * kStride * 2, run * kStride, wide);
-      values = wide;
-    }
-    AddBlocks<kWidth, kStride>(call.panel, call.offsets + from,
-                               values + part * sizeof(float), run, sums);
-    from += run;
-  }
-}
-
-template <std::size_t kWidth, std::size_t kVectors>
-SPA_INLINE void FetchNext(const PanelCall& call, std::size_t& done,
-                          std::size_t each) {
-  const std::size_t end =
-      call.next.count - done < each ? call.next.count : done + each;
-  for (; done < end; ++done) {
-    const char* row = call.next.rows + done * call.next.stride;
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      __builtin_prefetch(row + k * kWidth * sizeof(float), 0, 2);
-    }
-  }
-}
-
-// Row blocks far enough ahead that their lines arrive in time.
-template <std::size_t kRows>
-constexpr std::size_t kFetchAhead = kRows >= 8   ? 1
-                                    : kRows >= 4 ? 2
-                                                 : 8;
-
+// sums += the floats at `from`, row by row.
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void FetchY(const PanelCall& call, std::size_t block) {
-  const std::size_t ahead = block + kFetchAhead<kRows>;
-  if (ahead >= call.end_block) return;
-  const float* y = call.y + (ahead - call.first_block) * kRows * call.y_stride;
-  for (std::size_t r = 0; r < kRows; ++r) {
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      __builtin_prefetch(y + r * call.y_stride + k * kWidth, 1, 3);
-    }
-  }
-}
-
-template <std::size_t kWidth>
-SPA_INLINE std::size_t LanesLeft(const PanelCall& call, std::size_t vector) {
-  const std::size_t before = vector * kWidth;
-  return call.positions > before ? call.positions - before : 0;
-}
-
-// sums += the block's floats at `from`, which is Y's base or the residual's.
-template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void AddFrom(const PanelCall& call, const float* from,
-                        std::size_t rows, bool is_whole,
-                        Vector<kWidth> (&sums)[kRows][kVectors]) {
+SPA_INLINE void AddFloats(const float* from, std::size_t stride,
+                          std::size_t last_lanes,
+                          Vector<kWidth> (&sums)[kRows][kVectors]) {
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      const float* at = from + r * call.y_stride + k * kWidth;
-      Vector<kWidth> other{};
-      if (is_whole) {
+      const float* at = from + r * stride + k * kWidth;
+      Vector<kWidth> other;
+      if (k + 1 < kVectors) {
         Load<kWidth>(other, at);
-      } else if (r < rows) {
-        LoadSome<kWidth>(other, at, LanesLeft<kWidth>(call, k));
+      } else {
+        LoadFirst<kWidth>(other, at, last_lanes);
       }
       sums[r][k] += other;
     }
   }
 }
 
-// What the sums of rows [row, row + kRows) start from; `y` is their place.
-template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void StartSums(const PanelCall& call, const float* y,
-                          std::size_t row, std::size_t rows, bool is_whole,
-                          Vector<kWidth> (&sums)[kRows][kVectors]) {
-  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    const bool has_bias = call.is_first && call.bias != nullptr && r < rows;
-    const float bias = has_bias ? call.bias[row + r] : 0.0f;
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      sums[r][k] = Spread<kWidth>(bias);
-    }
-  }
-  if (!call.is_first) AddFrom<kWidth>(call, y, rows, is_whole, sums);
-}
-
-// `Apply` of every vector, as straight code.
+// `apply` to every vector, as straight code.
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors,
           typename Apply>
 SPA_INLINE void ForEachSum(Vector<kWidth> (&sums)[kRows][kVectors],
@@ -221,59 +134,208 @@ SPA_INLINE void ActivateSums(const Epilogue& epilogue,
   }
 }
 
-template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void EndSums(const PanelCall& call, std::size_t place,
-                        std::size_t rows, bool is_whole,
-                        Vector<kWidth> (&sums)[kRows][kVectors]) {
-  if (call.is_last) {
-    if (call.residual != nullptr) {
-      AddFrom<kWidth>(call, call.residual + place, rows, is_whole, sums);
+// One row block over one tile, whose last vector has `last_lanes` positions. A
+// function of its own, so that nothing of the loops around it takes registers:
+// with blocks this short, every spill shows. Sums start at the bias or, if that
+// is null, at what `y` holds.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+static __attribute__((noinline)) void MultiplyRowBlock(
+    const char* panel, const std::int32_t* offsets, const unsigned char* values,
+    std::size_t count, float* y, std::size_t stride, std::size_t last_lanes,
+    const float* bias, const Ending* ending) {
+  Vector<kWidth> sums[kRows][kVectors];
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    const Vector<kWidth> start =
+        bias == nullptr ? Vector<kWidth>{} : Spread<kWidth>(bias[r]);
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
+  }
+  if (bias == nullptr) AddFloats<kWidth>(y, stride, last_lanes, sums);
+  AddBlocks<kWidth, kStride>(panel, offsets, values, count, sums);
+  if (ending != nullptr) {
+    if (ending->residual != nullptr) {
+      AddFloats<kWidth>(ending->residual, stride, last_lanes, sums);
     }
-    ActivateSums<kWidth>(*call.epilogue, sums);
+    ActivateSums<kWidth>(*ending->epilogue, sums);
   }
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      float* at = call.y + place + r * call.y_stride + k * kWidth;
-      if (is_whole) {
+      float* at = y + r * stride + k * kWidth;
+      if (k + 1 < kVectors) {
         Store<kWidth>(sums[r][k], at);
-      } else if (r < rows) {
-        StoreSome<kWidth>(sums[r][k], at, LanesLeft<kWidth>(call, k));
+      } else {
+        StoreFirst<kWidth>(sums[r][k], at, last_lanes);
       }
+    }
+  }
+}
+
+// Halves are widened a run of blocks at a time, once for all positions.
+constexpr std::size_t kHalfRun = 64;
+
+template <std::size_t kWidth>
+static void Widen(const unsigned char* halves, std::size_t count,
+                  unsigned char* floats) {
+  std::size_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) {
+    Vector<kWidth> wide;
+    LoadHalves<kWidth>(wide, halves + 2 * i);
+    Store<kWidth>(wide, floats + 4 * i);
+  }
+  for (; i < count; ++i) {
+    const float wide = WidenedHalf(halves + 2 * i);
+    std::memcpy(floats + 4 * i, &wide, sizeof(wide));
+  }
+}
+
+// As MultiplyRowBlock, for rows `part` on of the row block.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+static void MultiplyHalves(const PanelCall& call, std::size_t from,
+                           std::size_t end, std::size_t part, float* y,
+                           std::size_t stride, std::size_t last_lanes,
+                           const float* bias, const Ending* ending) {
+  alignas(64) unsigned char wide[kHalfRun * kStride * sizeof(float)];
+  do {
+    const std::size_t run = end - from < kHalfRun ? end - from : kHalfRun;
+    Widen<kWidth>(call.weight->values + from * kStride * 2, run * kStride,
+                  wide);
+    MultiplyRowBlock<kWidth, kStride, kRows, kVectors>(
+        call.panel, call.offsets + from, wide + part * sizeof(float), run, y,
+        stride, last_lanes, bias, from + run == end ? ending : nullptr);
+    bias = nullptr;
+    from += run;
+  } while (from < end);
+}
+
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+SPA_INLINE void MultiplyValues(const PanelCall& call, std::size_t from,
+                               std::size_t end, std::size_t part, float* y,
+                               std::size_t stride, const float* bias,
+                               const Ending* ending) {
+  const std::size_t last_lanes = call.positions - (kVectors - 1) * kWidth;
+  if (call.weight->value_type == ValueType::kFloat16) {
+    MultiplyHalves<kWidth, kStride, kRows, kVectors>(
+        call, from, end, part, y, stride, last_lanes, bias, ending);
+    return;
+  }
+  MultiplyRowBlock<kWidth, kStride, kRows, kVectors>(
+      call.panel, call.offsets + from,
+      call.weight->values + (from * kStride + part) * sizeof(float), end - from,
+      y, stride, last_lanes, bias, ending);
+}
+
+// A last row block with fewer rows than a block: a whole one beside Y.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+static void MultiplyLastRows(const PanelCall& call, std::size_t from,
+                             std::size_t end, std::size_t part, float* y,
+                             std::size_t rows, const float* bias,
+                             const Ending* ending) {
+  constexpr std::size_t kLanes = kVectors * kWidth;
+  const std::size_t bytes = call.positions * sizeof(float);
+  alignas(64) float whole[kRows * kLanes] = {};
+  alignas(64) float residual[kRows * kLanes] = {};
+  float biases[kRows] = {};
+  Ending beside{};
+  if (ending != nullptr) beside.epilogue = ending->epilogue;
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (bias != nullptr) {
+      biases[r] = bias[r];
+    } else {
+      std::memcpy(whole + r * kLanes, y + r * call.y_stride, bytes);
+    }
+    if (ending != nullptr && ending->residual != nullptr) {
+      std::memcpy(residual + r * kLanes, ending->residual + r * call.y_stride,
+                  bytes);
+      beside.residual = residual;
+    }
+  }
+  MultiplyValues<kWidth, kStride, kRows, kVectors>(
+      call, from, end, part, whole, kLanes, bias == nullptr ? nullptr : biases,
+      ending == nullptr ? nullptr : &beside);
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::memcpy(y + r * call.y_stride, whole + r * kLanes, bytes);
+  }
+}
+
+template <std::size_t kWidth, std::size_t kVectors>
+SPA_INLINE void FetchNext(const NextPanel& next, std::size_t& done,
+                          std::size_t each) {
+  const std::size_t end = next.count - done < each ? next.count : done + each;
+  for (; done < end; ++done) {
+    const char* row = next.rows + done * next.stride;
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      __builtin_prefetch(row + k * kWidth * sizeof(float), 0, 2);
+    }
+  }
+}
+
+// Row blocks far enough ahead that their lines arrive in time.
+template <std::size_t kRows>
+constexpr std::size_t kFetchAhead = kRows >= 8   ? 1
+                                    : kRows >= 4 ? 2
+                                                 : 8;
+
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void FetchY(const float* y, std::size_t stride) {
+  for (std::size_t r = 0; r < kRows; ++r) {
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      __builtin_prefetch(y + r * stride + k * kWidth, 1, 3);
+    }
+  }
+}
+
+// Where sums start without a bias.
+constexpr float kNoBias[kMostBlockRows] = {};
+
+// One row block, kRows of its rows at a time.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+SPA_INLINE void MultiplyParts(const PanelCall& call, std::size_t b,
+                              std::size_t from, std::size_t end) {
+  for (std::size_t part = 0; part < kStride; part += kRows) {
+    const std::size_t row = b * kStride + part;
+    if (row >= call.weight->rows) return;
+    const std::size_t left = call.weight->rows - row;
+    const std::size_t place =
+        ((b - call.first_block) * kStride + part) * call.y_stride;
+    const float* start = call.bias == nullptr ? kNoBias : call.bias + row;
+    const float* bias = call.is_first ? start : nullptr;
+    const Ending ending{
+        call.residual == nullptr ? nullptr : call.residual + place,
+        call.epilogue};
+    const Ending* last = call.is_last ? &ending : nullptr;
+    if (left >= kRows) {
+      MultiplyValues<kWidth, kStride, kRows, kVectors>(
+          call, from, end, part, call.y + place, call.y_stride, bias, last);
+    } else {
+      MultiplyLastRows<kWidth, kStride, kRows, kVectors>(
+          call, from, end, part, call.y + place, left, bias, last);
     }
   }
 }
 
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
-static void MultiplyTile(const PanelCall& given) {
-  // Copies, since stores of sums might change anything behind a reference.
-  const PanelCall call = given;
-  const Packed weight = *given.weight;
+static void MultiplyTile(const PanelCall& call) {
   const unsigned char* starts =
-      weight.starts + call.chunk * (RowBlocks(weight) + 1) * 4;
+      call.weight->starts + call.chunk * (RowBlocks(*call.weight) + 1) * 4;
   const std::size_t blocks = call.end_block - call.first_block;
   const std::size_t each = (call.next.count + blocks - 1) / blocks;
   std::size_t fetched = 0;
   for (std::size_t b = call.first_block; b < call.end_block; ++b) {
-    FetchNext<kWidth, kVectors>(call, fetched, each);
-    const std::size_t from = StartAt(starts, b);
-    const std::size_t end = StartAt(starts, b + 1);
-    if (from == end && !call.is_first && !call.is_last) continue;
-    if (call.fetches_y) FetchY<kWidth, kStride, kVectors>(call, b);
-    for (std::size_t part = 0; part < kStride; part += kRows) {
-      const std::size_t row = b * kStride + part;
-      if (row >= weight.rows) break;
-      const std::size_t left = weight.rows - row;
-      const std::size_t rows = left < kRows ? left : kRows;
-      const std::size_t place =
-          ((b - call.first_block) * kStride + part) * call.y_stride;
-      const bool is_whole =
-          rows == kRows && call.positions == kVectors * kWidth;
-      Vector<kWidth> sums[kRows][kVectors];
-      StartSums<kWidth>(call, call.y + place, row, rows, is_whole, sums);
-      AddRowBlock<kWidth, kStride>(call, weight, from, end, part, sums);
-      EndSums<kWidth>(call, place, rows, is_whole, sums);
+    const std::size_t from = StartAt(starts, b), end = StartAt(starts, b + 1);
+    FetchNext<kWidth, kVectors>(call.next, fetched, each);
+    const std::size_t ahead = b + kFetchAhead<kStride>;
+    if (call.fetches_y && ahead < call.end_block) {
+      FetchY<kWidth, kStride, kVectors>(
+          call.y + (ahead - call.first_block) * kStride * call.y_stride,
+          call.y_stride);
     }
+    if (from == end && !call.is_first && !call.is_last) continue;
+    MultiplyParts<kWidth, kStride, kRows, kVectors>(call, b, from, end);
   }
 }
 

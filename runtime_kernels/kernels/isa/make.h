@@ -5,6 +5,7 @@
 
 #include "kernels/blocks_lanes/generic.h"
 #include "kernels/blocks_panel/generic.h"
+#include "kernels/depthwise/generic.h"
 #include "kernels/kernels.h"
 #include "kernels/row_dot/generic.h"
 #include "kernels/tiles/generic.h"
@@ -14,7 +15,7 @@ namespace spa {
 template <typename Isa>
 static constexpr Kernels MakeKernels(const char* name) {
   return {name, MakeTiles<Isa>(), MakeBlocksPanel<Isa>(),
-          MakeBlocksLanes<Isa>(), MakeRowDot<Isa>()};
+          MakeBlocksLanes<Isa>(), MakeRowDot<Isa>(), MakeDepthwise<Isa>()};
 }
 
 }  // namespace spa

@@ -9,7 +9,7 @@ struct Avx512 {
   static constexpr std::size_t kWidth = 16;
   static constexpr std::size_t kMostPanelRows = 8;
   static constexpr std::size_t PanelVectors(std::size_t rows) {
-    return rows == 1 ? 8 : rows == 2 ? 6 : rows == 4 ? 5 : 3;
+    return rows == 1 ? 8 : rows <= 4 ? 6 : 3;
   }
   static constexpr std::size_t kMostLanesParts = 2;
   static constexpr std::size_t LanesTokens(std::size_t parts) {

@@ -122,27 +122,32 @@ SPA_INLINE Vector<kWidth> EverySecond(Vector<kWidth> a, Vector<kWidth> b,
   return __builtin_shufflevector(a, b, (2 * kLane)...);
 }
 
-// to[k] = from[k * stride], k < count; `end` is where readable floats end.
+// to[k] = from[k * stride] for k < count; nothing behind the last is read.
 template <std::size_t kWidth>
-static void CopyStrided(const float* from, const float* end, std::size_t stride,
-                        std::size_t count, float* to) {
+SPA_INLINE void CopyStrided(const float* from, std::size_t stride,
+                            std::size_t count, float* to) {
   if (stride == 1) {
-    CopyPadded<kWidth>(from, count, count, to);
-    return;
-  }
-  std::size_t k = 0;
-  if (stride == 2) {
-    for (; k + kWidth <= count && from + 2 * k + 2 * kWidth <= end;
-         k += kWidth) {
-      Vector<kWidth> low, high;
-      Load<kWidth>(low, from + 2 * k);
-      Load<kWidth>(high, from + 2 * k + kWidth);
-      Store<kWidth>(
-          EverySecond<kWidth>(low, high, std::make_index_sequence<kWidth>()),
-          to + k);
+    for (std::size_t k = 0; k < count; k += kWidth) {
+      Vector<kWidth> vector;
+      LoadSome<kWidth>(vector, from + k, count - k);
+      StoreSome<kWidth>(vector, to + k, count - k);
     }
+  } else if (stride == 2) {
+    for (std::size_t k = 0; k < count; k += kWidth) {
+      const std::size_t lanes = Smaller(count - k, kWidth);
+      const std::size_t floats = 2 * lanes - 1;
+      Vector<kWidth> low, high{};
+      LoadSome<kWidth>(low, from + 2 * k, floats);
+      if (floats > kWidth) {
+        LoadSome<kWidth>(high, from + 2 * k + kWidth, floats - kWidth);
+      }
+      StoreSome<kWidth>(
+          EverySecond<kWidth>(low, high, std::make_index_sequence<kWidth>()),
+          to + k, lanes);
+    }
+  } else {
+    for (std::size_t k = 0; k < count; ++k) to[k] = from[k * stride];
   }
-  for (; k < count; ++k) to[k] = from[k * stride];
 }
 
 // The places of a phase that hold inputs; around them is padding.
@@ -167,39 +172,107 @@ static PhaseRange RangeOf(const Axis& axis, std::size_t phase,
   return {begin, last, begin * axis.stride + phase - axis.padding};
 }
 
+template <std::size_t kWidth>
 SPA_INLINE void Zero(float* from, const float* end) {
-  for (; from < end; ++from) *from = 0.0f;
+  const Vector<kWidth> zeros{};
+  const auto count = static_cast<std::size_t>(end - from);
+  for (std::size_t i = 0; i < count; i += kWidth) {
+    StoreSome<kWidth>(zeros, from + i, count - i);
+  }
+}
+
+// A row of a plane with zeros around its inputs, in whole vectors.
+template <std::size_t kWidth>
+SPA_INLINE void MakeRow(const float* inputs, std::size_t stride,
+                        const PhaseRange& columns, std::size_t pitch,
+                        float* row) {
+#ifdef __AVX512F__
+  if (stride == 1 && columns.begin < 16 && kWidth == 16) {
+    const std::size_t end = Smaller(columns.end, 16);
+    const auto inside = static_cast<__mmask16>(
+        ((1u << end) - 1) & ~((1u << columns.begin) - 1));
+    const Vector<16> first = _mm512_maskz_expandloadu_ps(inside, inputs);
+    StoreFirst<16>(first, row, Smaller(pitch, 16));
+    for (std::size_t k = 16; k < pitch; k += 16) {
+      const std::size_t left = columns.end > k ? columns.end - k : 0;
+      Vector<16> next{};
+      if (left > 0) LoadSome<16>(next, inputs + (k - columns.begin), left);
+      StoreFirst<16>(next, row + k, Smaller(pitch - k, 16));
+    }
+    return;
+  }
+#endif
+  Zero<kWidth>(row, row + columns.begin);
+  CopyStrided<kWidth>(inputs, stride, columns.end - columns.begin,
+                      row + columns.begin);
+  Zero<kWidth>(row + columns.end, row + pitch);
+}
+
+// One phase of one channel.
+template <std::size_t kWidth>
+SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
+                          const Axis& horizontal, const PlaneShape& shape,
+                          const PhaseRange& rows, const PhaseRange& columns,
+                          float* to) {
+  const std::size_t pitch = shape.pitch;
+  Zero<kWidth>(to, to + rows.begin * pitch);
+  for (std::size_t i = rows.begin; i < rows.end; ++i) {
+    float* row = to + i * pitch;
+    const std::size_t input = rows.first + (i - rows.begin) * vertical.stride;
+    MakeRow<kWidth>(channel + input * horizontal.input + columns.first,
+                    horizontal.stride, columns, pitch, row);
+  }
+  Zero<kWidth>(to + rows.end * pitch, to + shape.rows * pitch);
 }
 
 template <std::size_t kWidth>
-static void MakePlanes(const float* channel, const Axis& vertical,
-                       const Axis& horizontal, const PlaneShape& shape,
-                       float* to) {
-  const float* end = channel + vertical.input * horizontal.input;
+static void MakePlanes(const float* x, std::size_t channels,
+                       const Axis& vertical, const Axis& horizontal,
+                       const PlaneShape& shape, float* to) {
+  const std::size_t inputs = vertical.input * horizontal.input;
+  const std::size_t phase = shape.rows * shape.pitch;
+  const std::size_t phases = shape.vertical_phases * shape.horizontal_phases;
   for (std::size_t f = 0; f < shape.vertical_phases; ++f) {
     const PhaseRange rows = RangeOf(vertical, f, shape.rows);
     for (std::size_t g = 0; g < shape.horizontal_phases; ++g) {
       const PhaseRange columns = RangeOf(horizontal, g, shape.pitch);
-      for (std::size_t i = 0; i < shape.rows; ++i, to += shape.pitch) {
-        if (i < rows.begin || i >= rows.end) {
-          Zero(to, to + shape.pitch);
-          continue;
-        }
-        Zero(to, to + columns.begin);
-        const std::size_t row = rows.first + (i - rows.begin) * vertical.stride;
-        CopyStrided<kWidth>(channel + row * horizontal.input + columns.first,
-                            end, horizontal.stride, columns.end - columns.begin,
-                            to + columns.begin);
-        Zero(to + columns.end, to + shape.pitch);
+      float* first = to + (f * shape.horizontal_phases + g) * phase;
+      for (std::size_t c = 0; c < channels; ++c) {
+        MakePhase<kWidth>(x + c * inputs, vertical, horizontal, shape, rows,
+                          columns, first + c * phases * phase);
       }
+    }
+  }
+}
+
+template <std::size_t kWidth>
+static void Crop(const float* sums, std::size_t from, std::size_t count,
+                 std::size_t pitch, std::size_t width, const float* residual,
+                 float* y, const Epilogue& epilogue) {
+  const std::size_t end = from + count;
+  for (std::size_t row = from / pitch; row * pitch < end; ++row) {
+    const std::size_t start = row * pitch < from ? from : row * pitch;
+    const std::size_t stop = Smaller(end, row * pitch + width);
+    const std::size_t place = row * width + (start - row * pitch);
+    for (std::size_t i = start; i < stop; i += kWidth) {
+      const std::size_t to = place + (i - start), left = stop - i;
+      Vector<kWidth> sum;
+      LoadSome<kWidth>(sum, sums + (i - from), left);
+      if (residual != nullptr) {
+        Vector<kWidth> other;
+        LoadSome<kWidth>(other, residual + to, left);
+        sum += other;
+      }
+      StoreSome<kWidth>(Activate<kWidth>(sum, epilogue), y + to, left);
     }
   }
 }
 
 template <typename Isa>
 static constexpr TilesKernel MakeTiles() {
-  return {CopyRows<Isa::kWidth>, Turn<Isa::kWidth>, MakePlanes<Isa::kWidth>,
-          Finish<Isa::kWidth>, FinishTurned<Isa::kWidth>};
+  return {CopyRows<Isa::kWidth>,     Turn<Isa::kWidth>,
+          MakePlanes<Isa::kWidth>,   Finish<Isa::kWidth>,
+          FinishTurned<Isa::kWidth>, Crop<Isa::kWidth>};
 }
 
 }  // namespace spa

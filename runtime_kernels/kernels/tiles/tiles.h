@@ -42,8 +42,9 @@ struct TilesKernel {
   void (*turn)(const float* from, std::size_t from_stride, std::size_t height,
                std::size_t width, std::size_t padded, float* to,
                std::size_t to_stride);
-  // Writes one channel's phases, rows * pitch floats each, one after the other.
-  void (*planes)(const float* channel, const Axis& vertical,
+  // Writes the phases of `channels` channels, rows * pitch floats each, one
+  // after the other.
+  void (*planes)(const float* x, std::size_t channels, const Axis& vertical,
                  const Axis& horizontal, const PlaneShape& shape, float* to);
   // y[i] = act(from[i] + bias[i] + residual[i]); null adds nothing, `from` may
   // be `y`.
@@ -54,6 +55,12 @@ struct TilesKernel {
                         std::size_t height, std::size_t width,
                         const float* residual, float* y, std::size_t y_stride,
                         const Epilogue& epilogue);
+  // Of rows of `pitch` floats, those outputs [from, from + count) that lie in
+  // the first `width` of their row go to a channel of Y, whose rows have just
+  // these: y = act(sums + residual, as y). `sums` begins at output `from`.
+  void (*crop)(const float* sums, std::size_t from, std::size_t count,
+               std::size_t pitch, std::size_t width, const float* residual,
+               float* y, const Epilogue& epilogue);
 };
 
 }  // namespace spa

@@ -112,9 +112,7 @@ class Bench:
             bound = Bound(sparse_session(layer, weights[:few], form, self.threads), inputs, layer)
             check(layer, form, bound.first(), expected)
             if len(candidates) > 1:
-                times[form] = float(
-                    np.min(self.rounds_of({"": bound}, TUNING_ROUNDS)[""])
-                )
+                times[form] = float(np.min(self.rounds_of({"": bound}, TUNING_ROUNDS)[""]))
         return min(times, key=lambda form: times[form]) if times else candidates[0]
 
     def with_half(self, form: Form) -> Form:

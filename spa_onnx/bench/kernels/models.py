@@ -27,7 +27,9 @@ def dense_sessions(layer: Layer, weights: Sequence[Float32Array], threads: int) 
         return {"dense": opened(layer, nodes, tensors, threads)}
     shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
     tensors = [(f"w{i}", w.reshape(shape)) for i, w in enumerate(weights)]
-    found = {"nchw": opened(layer, convolutions(layer, weights, ""), tensors, threads, blocked=False)}
+    found = {
+        "nchw": opened(layer, convolutions(layer, weights, ""), tensors, threads, blocked=False)
+    }
     if layer.inputs % BLOCK == 0 and layer.outputs % BLOCK == 0:
         nodes = convolutions(layer, weights, "com.microsoft.nchwc")
         found["nchwc"] = opened(layer, nodes, tensors, threads)
@@ -58,7 +60,9 @@ def sparse_session(layer: Layer, weights: Sequence[Float32Array], form: Form, th
             "pads": [pad] * 4, "strides": [1, 1], "dilations": [1, 1],
         }  # fmt: skip
     nodes = [
-        helper.make_node(op, [f"x{i}", f"w{i}"], [f"y{i}"], domain="ai.spa", tile=form.tile, **facts)
+        helper.make_node(
+            op, [f"x{i}", f"w{i}"], [f"y{i}"], domain="ai.spa", tile=form.tile, **facts
+        )
         for i in ids(weights)
     ]
     tensors = [(f"w{i}", np.frombuffer(form.pack(w), np.uint8)) for i, w in enumerate(weights)]
@@ -89,6 +93,8 @@ def opened(
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     levels = runtime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if blocked else levels.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if blocked else levels.ORT_ENABLE_EXTENDED
+    )
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     return session(model.SerializeToString(), sess_options=options)

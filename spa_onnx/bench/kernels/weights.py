@@ -38,7 +38,9 @@ class Form:
 
     def __str__(self) -> str:
         words = [self.kind if self.kind != "blocks" else f"{self.block_rows}x1"]
-        words += [f"chunk {self.chunk}"] * bool(self.chunk) + [f"tile {self.tile}"] * bool(self.tile)
+        words += [f"chunk {self.chunk}"] * bool(self.chunk) + [f"tile {self.tile}"] * bool(
+            self.tile
+        )
         return ", ".join(words + ["float16"] * self.half)
 
     def pack(self, weight: Float32Array) -> bytes:
@@ -51,7 +53,9 @@ class Form:
         return pack_blocks(weight, self.block_rows, self.chunk or None, values)
 
 
-def masked(layer: Layer, pattern: Pattern, sparsity: float, random: np.random.Generator) -> Float32Array:
+def masked(
+    layer: Layer, pattern: Pattern, sparsity: float, random: np.random.Generator
+) -> Float32Array:
     """Return a random weight ``(rows, columns)`` of which whole blocks are zero."""
     weight = random.standard_normal((layer.rows, layer.columns), np.float32)
     weight *= np.float32(1 / np.sqrt(layer.columns))
@@ -91,7 +95,7 @@ def decode_forms(pattern: Pattern) -> Iterator[Form]:
 def panel_forms(layer: Layer, block_rows: int) -> Iterator[Form]:
     """Yield tiles that keep many sums in registers, with and without chunks that stay in L1."""
     taps = layer.kernel**2 if isinstance(layer, Convolution) else 1
-    for tile in {1: (8, 6, 4, 2), 2: (6, 4), 4: (5, 4)}.get(block_rows, (3, 2)):
+    for tile in {1: (8, 6, 4, 2), 2: (6, 4), 4: (6, 5, 4)}.get(block_rows, (3, 2)):
         yield Form(block_rows=block_rows, tile=tile)
         for size in (L1_BYTES, L1_BYTES // 2):
             chunk = max(16, size // (tile * 64) // 16 * 16) * taps

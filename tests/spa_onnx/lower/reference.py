@@ -98,19 +98,8 @@ class SparseConv(OpRun):
         return finished(y, b, r, 2, given)
 
 
-class DepthwiseConv(OpRun):
-    op_domain = "ai.spa"
-
-    def _run(
-        self, x: Array, w: Array, b: Array | None = None, r: Array | None = None, **given: Any
-    ) -> tuple[Array]:
-        assert list(w.shape) == [x.shape[1], 1, *given["kernel_shape"]]
-        y = convolve(x, w, given["strides"], given["pads"], given["dilations"], x.shape[1])
-        return finished(y, b, r, 2, given)
-
-
 def evaluate(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
     """Return the outputs of a lowered model."""
-    operators: list[Any] = [SparseLinear, SparseConv, DepthwiseConv]
+    operators: list[Any] = [SparseLinear, SparseConv]
     outputs: Any = ReferenceEvaluator(model, new_ops=operators).run(None, feeds)
     return list(outputs)

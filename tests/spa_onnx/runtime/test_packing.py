@@ -13,7 +13,13 @@ from hypothesis.extra import numpy as hnp
 
 from spa_onnx.runtime import packing, unpacking
 from spa_onnx.runtime.packed_header import BLOCK_ROWS, Kind, PackedWeightError, read_header
-from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments, unpack
+from spa_onnx.runtime.packing import (
+    pack_bitmask,
+    pack_blocks,
+    pack_diagonal,
+    pack_segments,
+    unpack,
+)
 from tests.spa_onnx.runtime.broken_weights import BROKEN, Broken
 
 Matrix = npt.NDArray[np.float32]
@@ -142,6 +148,19 @@ def test_many_columns_have_indices_of_four_bytes() -> None:
     assert read_header(pack_blocks(weight, 1)).index_bytes == 4
     assert read_header(pack_segments(weight)).index_bytes == 2
     np.testing.assert_array_equal(unpack(pack_blocks(weight, 1)), weight)
+
+
+def test_blocks_along_the_diagonal_are_stored_with_their_zeros() -> None:
+    weight = np.array([[1, 0], [3, 4], [5, 6], [0, 8]], np.float32)
+    packed = pack_diagonal(weight, 2)
+    assert read_header(packed).blocks == 8
+    expected = np.zeros((4, 4), np.float32)
+    expected[:2, :2], expected[2:, 2:] = weight[:2], weight[2:]
+    np.testing.assert_array_equal(unpack(packed), expected)
+    whole = pack_diagonal(np.abs(weight) + 1, 1)
+    assert whole == pack_blocks(np.abs(weight) + 1, 1)
+    with pytest.raises(PackedWeightError, match="4 rows are not 3 groups of equal size"):
+        pack_diagonal(weight, 3)
 
 
 @pytest.mark.parametrize("pack", [pack_bitmask, pack_segments, lambda w: pack_blocks(w, 4)])

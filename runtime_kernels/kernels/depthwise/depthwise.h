@@ -1,0 +1,42 @@
+// depthwise: one channel of a convolution that reads one input channel.
+//
+//   Y[h, w] = act(bias + sum over taps j of value[j] plane[h, w + offset[j]] +
+//                 Z[h, w])
+//
+// Rows of outputs lie in vector lanes; several rows are summed together, so that
+// each value is spread once for all of them.
+
+#ifndef SPA_KERNELS_DEPTHWISE_DEPTHWISE_H_
+#define SPA_KERNELS_DEPTHWISE_DEPTHWISE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/epilogue.h"
+#include "kernels/packed/packed.h"
+
+namespace spa {
+
+struct DepthwiseCall {
+  // Row h's outputs read plane + h * pitch floats + offsets, whole vectors.
+  const float* plane;
+  std::size_t pitch;
+  std::size_t rows;
+  std::size_t width;
+  ValueType value_type;
+  const std::int32_t* offsets;  // (taps,) bytes
+  const unsigned char* values;  // (taps,)
+  std::size_t taps;
+  float bias;
+  const float* residual;  // (rows, width) or null
+  float* y;               // (rows, width)
+  const Epilogue* epilogue;
+};
+
+struct DepthwiseKernel {
+  void (*multiply)(const DepthwiseCall& call);
+};
+
+}  // namespace spa
+
+#endif  // SPA_KERNELS_DEPTHWISE_DEPTHWISE_H_
