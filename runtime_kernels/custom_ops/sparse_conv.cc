@@ -55,7 +55,9 @@ std::size_t Channels(const Packed& weight, const Windows& windows) {
 
 std::int64_t Window::Outputs(std::int64_t inputs) const {
   const std::int64_t span = (kernel - 1) * dilation + 1;
-  const std::int64_t padded = inputs + before + after;
+  std::int64_t padded = 0;
+  // A model may declare any length.
+  if (__builtin_add_overflow(inputs, before + after, &padded)) return 0;
   return padded < span ? 0 : (padded - span) / stride + 1;
 }
 

@@ -167,11 +167,11 @@ void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
                    const Parallel& parallel) {
   const Planes work = MakePlanes(layer, call);
   // The last vector of the last tap may pass the last plane's end.
-  const std::size_t floats =
-      Product({call.channels, work.channel}) + kMostLanes;
-  if (floats > 0x7FFFFFFF / sizeof(float)) {
+  const std::size_t of_planes = Product({call.channels, work.channel});
+  if (of_planes > 0x7FFFFFFF / sizeof(float) - kMostLanes) {
     throw InvalidInput("an image is too large for 32-bit offsets");
   }
+  const std::size_t floats = of_planes + kMostLanes;
   const auto offsets =
       layer.tables.Get(layer.weight, {work.channel, work.shape.pitch},
                        [&](std::size_t column) { return work.Offset(column); });
