@@ -110,9 +110,13 @@ void CheckMasks(const Packed& weight) {
       }
       count += static_cast<std::size_t>(__builtin_popcount(mask));
     }
-    ExpectField("number of values of a row",
-                StartAt(weight.starts, row + 1) - StartAt(weight.starts, row),
-                count);
+    const std::size_t values =
+        StartAt(weight.starts, row + 1) - StartAt(weight.starts, row);
+    if (values != count) {
+      RefusePacked("row " + std::to_string(row) + " stores " +
+                   std::to_string(values) + " values, but its mask has " +
+                   std::to_string(count) + " bits");
+    }
   }
 }
 

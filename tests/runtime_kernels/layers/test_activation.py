@@ -79,5 +79,5 @@ def test_activations_that_there_are_not_are_refused(name: str) -> None:
 
 def test_kernels_that_there_are_not_are_refused() -> None:
     missing = KernelSet("avx9000", "none", supported=False, chosen=False)
-    with pytest.raises(LayerRefusedError, match="^no kernels avx9000$"):
+    with pytest.raises(LayerRefusedError, match=r"^no kernels avx9000$"):
         run_linear(ONE, np.ones((1, 1), np.float32), 1, how=How(missing))
