@@ -53,6 +53,10 @@ std::size_t Channels(const Packed& weight, const Windows& windows) {
 
 }  // namespace
 
+bool Window::KeepsLength() const {
+  return stride == 1 && before + after == (kernel - 1) * dilation;
+}
+
 std::int64_t Window::Outputs(std::int64_t inputs) const {
   const std::int64_t span = (kernel - 1) * dilation + 1;
   std::int64_t padded = 0;
@@ -69,6 +73,7 @@ void SparseConv::InferShape(const OrtApi& api, OrtShapeInferContext* context) {
   shape.Set(1, InferenceInt(api, context, kOutChannels));
   for (std::size_t axis = 0; axis < 2; ++axis) {
     const std::int64_t inputs = shape.lengths[axis + 2];
+    if (inputs < 0 && windows[axis].KeepsLength()) continue;  // and its name
     shape.Set(axis + 2, inputs < 0 ? -1 : windows[axis].Outputs(inputs));
   }
   SetOutputShape(api, context, shape);
