@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper
 
 from spa_onnx.runtime.packing import pack_bitmask, pack_blocks
 from tests.runtime_kernels.kernel_library import needs_kernels
+from tests.runtime_kernels.op_models import linear_node, open_quietly, random_input, random_weight
 
 SMAPS = Path("/proc/self/smaps_rollup")
 PAGE = 4096
@@ -150,3 +152,29 @@ def test_weights_inside_the_model_are_seen_by_the_measurement(tmp_path: Path) ->
     path = tmp_path / "chain.onnx"
     memory = measure(path, 1, write_chain(path, PACKERS["blocks 16x1"](), outside=False))
     assert memory.loaded > 0.9 * memory.packed, memory
+
+
+@needs_kernels
+@pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
+def test_runs_leave_no_memory_behind() -> None:
+    each, runs = 40, 30_000  # a handle of the runtime has 100 bytes
+    x = random_input(1, 20)
+    opened = open_quietly(
+        linear_node(random_weight(5, 20), packed=pack_bitmask(weight(1)[:5, :20]))
+    )
+
+    def grown() -> int:
+        before = private_memory()
+        for _ in range(runs):
+            opened.run(None, {"x": x})
+        return private_memory() - before
+
+    grown()
+    assert grown() < each * runs
+
+
+def private_memory() -> int:
+    """Return bytes of memory that only this process has."""
+    found = re.search(r"^Anonymous: +(\d+) kB$", SMAPS.read_text(), re.MULTILINE)
+    assert found
+    return 1024 * int(found[1])

@@ -256,7 +256,8 @@ def test_weights_that_do_not_fit_the_channels_are_refused() -> None:
 def test_images_too_large_for_offsets_are_refused() -> None:
     # few outputs, but planes of 2^31 bytes and more
     packed = Packing("blocks").pack(np.ones((2, 4), np.float32))
-    sweep = Sweep((2, 2), (30_000, 30_000), (30_000, 30_000), (30_000,) * 4)
+    far = (30_000, 30_000)
+    sweep = Sweep((2, 2), far, far, (*far, *far))
     assert "too large for 32-bit offsets" in refusal(packed, random_input(1, 1, 2, 2), sweep)
 
 

@@ -161,9 +161,10 @@ def test_what_is_not_finite_in_one_token_stays_there(kernels: KernelSet, packing
     assert np.isnan(y[18]).all()
 
 
-HALVES = np.arange(2**16, dtype=np.uint16)
+BITS = np.arange(2**16, dtype=np.uint16)
+MAGNITUDES = BITS & 0x7FFF
 # All but the zeros, which are not stored, and all but one of what is no number.
-HALVES = HALVES[((HALVES & 0x7FFF) != 0) & ((HALVES & 0x7FFF) <= 0x7C00) | (HALVES == 0x7E00)]
+HALVES = BITS[(MAGNITUDES > 0) & (MAGNITUDES <= 0x7C00) | (BITS == 0x7E00)]
 
 
 @each_kernel
