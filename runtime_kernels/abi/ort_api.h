@@ -105,7 +105,9 @@ struct OrtApi {
   void* unused_95[4];
   void (*ReleaseTensorTypeAndShapeInfo)(
       OrtTensorTypeAndShapeInfo* info);  // slot 99
-  void* unused_100[63];
+  void* unused_100[32];
+  void (*ReleaseAllocator)(OrtAllocator* allocator);  // slot 132
+  void* unused_133[30];
   OrtStatus* (*KernelInfoGetAttributeArray_int64)(const OrtKernelInfo* info,
                                                   const char* name,
                                                   int64_t* out,
@@ -207,6 +209,7 @@ SPA_ORT_SLOT(OrtApi, KernelContext_GetOutput, 91);
 SPA_ORT_SLOT(OrtApi, ReleaseStatus, 93);
 SPA_ORT_SLOT(OrtApi, ReleaseMemoryInfo, 94);
 SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
+SPA_ORT_SLOT(OrtApi, ReleaseAllocator, 132);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttributeArray_int64, 163);
 SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetConstantInput_tensor, 249);

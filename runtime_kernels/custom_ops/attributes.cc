@@ -26,6 +26,21 @@ bool Attributes::Has(OrtStatus* status) const {
   return false;
 }
 
+// The runtime says only that there is no attribute of that name and type.
+void Attributes::RefuseIfThere(const char* name) const {
+  std::int64_t whole = 0;
+  float number = 0;
+  std::size_t size = 0;
+  if (Has(api_.KernelInfoGetAttribute_int64(info_, name, &whole)) ||
+      Has(api_.KernelInfoGetAttribute_float(info_, name, &number)) ||
+      Has(api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size)) ||
+      Has(api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr,
+                                                 &size))) {
+    throw InvalidInput(std::string("attribute ") + name +
+                       " is of another type than expected");
+  }
+}
+
 std::int64_t Attributes::Int(const char* name) const {
   std::int64_t number = 0;
   if (!Has(api_.KernelInfoGetAttribute_int64(info_, name, &number))) {
@@ -47,24 +62,35 @@ std::vector<std::int64_t> Attributes::Ints(const char* name) const {
 
 std::int64_t Attributes::IntOr(const char* name, std::int64_t otherwise) const {
   std::int64_t number = 0;
-  return Has(api_.KernelInfoGetAttribute_int64(info_, name, &number))
-             ? number
-             : otherwise;
+  if (Has(api_.KernelInfoGetAttribute_int64(info_, name, &number))) {
+    return number;
+  }
+  RefuseIfThere(name);
+  return otherwise;
 }
 
 float Attributes::FloatOr(const char* name, float otherwise) const {
   float number = 0;
-  return Has(api_.KernelInfoGetAttribute_float(info_, name, &number))
-             ? number
-             : otherwise;
+  if (Has(api_.KernelInfoGetAttribute_float(info_, name, &number))) {
+    return number;
+  }
+  RefuseIfThere(name);
+  return otherwise;
 }
 
 std::string Attributes::TextOr(const char* name, const char* otherwise) const {
+  std::size_t size = 0;
+  if (!Has(api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size))) {
+    RefuseIfThere(name);
+    return otherwise;
+  }
   char text[kMostText] = {};
-  std::size_t size = sizeof(text);
-  return Has(api_.KernelInfoGetAttribute_string(info_, name, text, &size))
-             ? text
-             : otherwise;
+  if (size > sizeof(text)) {
+    throw InvalidInput(std::string("attribute ") + name + " has " +
+                       std::to_string(size - 1) + " characters, expected less");
+  }
+  Check(api_.KernelInfoGetAttribute_string(info_, name, text, &size));
+  return text;
 }
 
 Epilogue ReadEpilogue(const Attributes& attributes) {

@@ -21,12 +21,14 @@ class Attributes {
   std::int64_t Int(const char* name) const;
   std::vector<std::int64_t> Ints(const char* name) const;
 
+  // Throw InvalidInput if the attribute has another type.
   std::int64_t IntOr(const char* name, std::int64_t otherwise) const;
   float FloatOr(const char* name, float otherwise) const;
   std::string TextOr(const char* name, const char* otherwise) const;
 
  private:
   bool Has(OrtStatus* status) const;
+  void RefuseIfThere(const char* name) const;
 
   const OrtApi& api_;
   const OrtKernelInfo* info_;

@@ -3,7 +3,7 @@
 #ifndef SPA_CUSTOM_OPS_POOL_H_
 #define SPA_CUSTOM_OPS_POOL_H_
 
-#include <memory>
+#include <new>
 
 #include "abi/failure.h"
 #include "abi/ort_api.h"
@@ -23,11 +23,19 @@ class SessionMemory final : public Memory {
     api.ReleaseMemoryInfo(info);
     Check(status);
   }
+  SessionMemory(const SessionMemory&) = delete;
+  SessionMemory& operator=(const SessionMemory&) = delete;
+  // What the context hands out is a handle that keeps the arena alive.
+  ~SessionMemory() override { api_.ReleaseAllocator(allocator_); }
 
   void* Allocate(std::size_t bytes) const override {
     void* found = nullptr;
-    Check(api_.AllocatorAlloc(allocator_, bytes, &found));
-    return found;
+    OrtStatus* status = api_.AllocatorAlloc(allocator_, bytes, &found);
+    if (status == nullptr) return found;
+    // Several tasks may fail, of which one is told; a status would have to be
+    // released by somebody.
+    api_.ReleaseStatus(status);
+    throw std::bad_alloc();
   }
 
   void Free(void* bytes) const noexcept override {

@@ -56,9 +56,15 @@ std::size_t Channels(const Packed& weight, const Windows& windows) {
 
 }  // namespace
 
+bool Window::KeepsLength() const {
+  return stride == 1 && before + after == (kernel - 1) * dilation;
+}
+
 std::int64_t Window::Outputs(std::int64_t inputs) const {
   const std::int64_t span = (kernel - 1) * dilation + 1;
-  const std::int64_t padded = inputs + before + after;
+  std::int64_t padded = 0;
+  // A model may declare any length.
+  if (__builtin_add_overflow(inputs, before + after, &padded)) return 0;
   return padded < span ? 0 : (padded - span) / stride + 1;
 }
 
@@ -70,6 +76,7 @@ void SparseConv::InferShape(const OrtApi& api, OrtShapeInferContext* context) {
   shape.Set(1, InferenceInt(api, context, kOutChannels));
   for (std::size_t axis = 0; axis < 2; ++axis) {
     const std::int64_t inputs = shape.lengths[axis + 2];
+    if (inputs < 0 && windows[axis].KeepsLength()) continue;  // and its name
     shape.Set(axis + 2, inputs < 0 ? -1 : windows[axis].Outputs(inputs));
   }
   SetOutputShape(api, context, shape);

@@ -33,6 +33,9 @@ namespace spa {
 struct Window {
   std::int64_t kernel, stride, dilation, before, after;
 
+  // Whether any number of inputs has as many outputs.
+  bool KeepsLength() const;
+
   // Outputs along an axis of that many inputs; not positive if there are none.
   std::int64_t Outputs(std::int64_t inputs) const;
 };

@@ -14,7 +14,8 @@
 //     tile          int, most vectors or tokens of a tile; 0, the default,
 //                   leaves it to the kernel
 //
-// A weight that W does not store adds nothing, also where X is inf or NaN.
+// A weight that a W of kind blocks does not store adds nothing, also where X is
+// inf or NaN. The other kinds multiply the zeros beside stored weights too.
 
 #ifndef SPA_CUSTOM_OPS_SPARSE_LINEAR_H_
 #define SPA_CUSTOM_OPS_SPARSE_LINEAR_H_

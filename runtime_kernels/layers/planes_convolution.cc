@@ -85,11 +85,11 @@ struct Planes {
 
 // Room for planes, with what the last vector of the last tap may read beyond.
 std::size_t FloatsOf(const Planes& work, std::size_t channels) {
-  const std::size_t floats = Product({channels, work.channel}) + kMostLanes;
-  if (floats > 0x7FFFFFFF / sizeof(float)) {
+  const std::size_t floats = Product({channels, work.channel});
+  if (floats > 0x7FFFFFFF / sizeof(float) - kMostLanes) {
     throw InvalidInput("an image is too large for 32-bit offsets");
   }
-  return floats;
+  return floats + kMostLanes;
 }
 
 void ClearEnd(float* planes, std::size_t floats) {

@@ -16,7 +16,7 @@ class Memory {
  public:
   virtual ~Memory() = default;
 
-  // Throws std::bad_alloc or what the runtime says.
+  // Throws std::bad_alloc.
   virtual void* Allocate(std::size_t bytes) const = 0;
   virtual void Free(void* bytes) const noexcept = 0;
 };

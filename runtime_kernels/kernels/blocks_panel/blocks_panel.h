@@ -57,7 +57,7 @@ struct BlocksPanelKernel {
 };
 
 // Place of R in lists by block rows.
-inline std::size_t BlockRowsPlace(std::size_t block_rows) {
+static inline std::size_t BlockRowsPlace(std::size_t block_rows) {
   std::size_t place = 0;
   while ((std::size_t{1} << place) < block_rows) ++place;
   return place;

@@ -73,6 +73,28 @@ void CheckIndices(const Packed& weight) {
   }
 }
 
+bool IsZero(const Packed& weight, std::size_t value) {
+  if (weight.value_type == ValueType::kFloat16) {
+    return (ElementAt<std::uint16_t>(weight.values, value) & 0x7FFFu) == 0;
+  }
+  return (ElementAt<std::uint32_t>(weight.values, value) & 0x7FFFFFFFu) == 0;
+}
+
+// The last segment of a row may pass the columns, with zeros only.
+void CheckTails(const Packed& weight) {
+  const std::size_t inside = weight.columns % kSegmentColumns;
+  if (inside == 0) return;
+  const std::size_t last = weight.columns / kSegmentColumns;
+  for (std::size_t j = 0; j < weight.blocks; ++j) {
+    if (IndexAt(weight.indices, weight.index_size, j) != last) continue;
+    for (std::size_t k = inside; k < kSegmentColumns; ++k) {
+      if (IsZero(weight, j * kSegmentColumns + k)) continue;
+      RefusePacked("a value beyond the " + std::to_string(weight.columns) +
+                   " columns is not 0");
+    }
+  }
+}
+
 void CheckMasks(const Packed& weight) {
   const std::size_t words = MaskWords(weight);
   for (std::size_t row = 0; row < weight.rows; ++row) {
@@ -88,9 +110,13 @@ void CheckMasks(const Packed& weight) {
       }
       count += static_cast<std::size_t>(__builtin_popcount(mask));
     }
-    ExpectField("number of values of a row",
-                StartAt(weight.starts, row + 1) - StartAt(weight.starts, row),
-                count);
+    const std::size_t values =
+        StartAt(weight.starts, row + 1) - StartAt(weight.starts, row);
+    if (values != count) {
+      RefusePacked("row " + std::to_string(row) + " stores " +
+                   std::to_string(values) + " values, but its mask has " +
+                   std::to_string(count) + " bits");
+    }
   }
 }
 
@@ -106,6 +132,7 @@ Packed ParsePacked(const unsigned char* bytes, std::size_t size) {
   } else {
     CheckIndices(weight);
   }
+  if (weight.kind == Kind::kSegments) CheckTails(weight);
   return weight;
 }
 

@@ -73,16 +73,16 @@ struct Packed {
   const unsigned char* values;
 };
 
-inline std::size_t RowBlocks(const Packed& weight) {
+static inline std::size_t RowBlocks(const Packed& weight) {
   return (weight.rows + weight.block_rows - 1) / weight.block_rows;
 }
 
-inline std::size_t Chunks(const Packed& weight) {
+static inline std::size_t Chunks(const Packed& weight) {
   return (weight.columns + weight.chunk_columns - 1) / weight.chunk_columns;
 }
 
 // Words of a row's bitmask.
-inline std::size_t MaskWords(const Packed& weight) {
+static inline std::size_t MaskWords(const Packed& weight) {
   return 4 * ((weight.columns + 63) / 64);
 }
 

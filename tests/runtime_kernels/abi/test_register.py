@@ -6,11 +6,11 @@ import ctypes
 from typing import Any
 
 from tests.runtime_kernels.kernel_library import load_library, needs_kernels
-from tests.runtime_kernels.sparse_linear_model import (
+from tests.runtime_kernels.op_models import (
+    linear_node,
     open_quietly,
     random_input,
     random_weight,
-    sparse_linear_model,
 )
 
 pytestmark = needs_kernels
@@ -51,7 +51,7 @@ def test_a_runtime_before_1_17_gets_a_status_that_says_so() -> None:
 
 def test_many_sessions_may_register_the_library() -> None:
     weight, x = random_weight(5, 20), random_input(4, 20)
-    sessions = [open_quietly(sparse_linear_model(weight)) for _ in range(3)]
+    sessions = [open_quietly(linear_node(weight)) for _ in range(3)]
     del sessions[1]
     for opened in sessions:
         assert opened.run(None, {"x": x})[0].shape == (4, 5)

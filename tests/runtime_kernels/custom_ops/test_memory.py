@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from spa_onnx.runtime.packing import pack_bitmask, pack_blocks
 from tests.runtime_kernels.kernel_library import needs_kernels
+from tests.runtime_kernels.op_models import linear_node, open_quietly, random_input, random_weight
 from tests.spa_onnx.cli.commands import run, write_model
 
 SMAPS = Path("/proc/self/smaps_rollup")
@@ -189,3 +191,29 @@ def test_a_lowered_model_with_external_data_maps_its_weights(
     memory = measure(lowered, tokens, sum(t.dims[0] for t in packed))
     assert memory.loaded < 0.2 * memory.packed, memory
     assert memory.run < 1.1 * memory.packed, memory
+
+
+@needs_kernels
+@pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
+def test_runs_leave_no_memory_behind() -> None:
+    each, runs = 40, 30_000  # a handle of the runtime has 100 bytes
+    x = random_input(1, 20)
+    opened = open_quietly(
+        linear_node(random_weight(5, 20), packed=pack_bitmask(weight(1)[:5, :20]))
+    )
+
+    def grown() -> int:
+        before = private_memory()
+        for _ in range(runs):
+            opened.run(None, {"x": x})
+        return private_memory() - before
+
+    grown()
+    assert grown() < each * runs
+
+
+def private_memory() -> int:
+    """Return bytes of memory that only this process has."""
+    found = re.search(r"^Anonymous: +(\d+) kB$", SMAPS.read_text(), re.MULTILINE)
+    assert found
+    return 1024 * int(found[1])

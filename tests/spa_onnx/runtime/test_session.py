@@ -10,18 +10,18 @@ import pytest
 
 from spa_onnx.runtime.session import session
 from tests.runtime_kernels.kernel_library import needs_kernels
-from tests.runtime_kernels.sparse_linear_model import (
+from tests.runtime_kernels.op_models import (
+    linear_node,
     quiet_options,
     random_input,
     random_weight,
-    sparse_linear_model,
 )
 
 
 @needs_kernels
 def test_a_model_is_opened_from_a_path_and_from_bytes(tmp_path: Path) -> None:
     weight, x = random_weight(7, 20), random_input(4, 20)
-    model = sparse_linear_model(weight, input_shape=("batch", 20))
+    model = linear_node(weight, x_shape=("batch", 20)).model()
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     for source in (path, str(path), model.SerializeToString()):
@@ -32,7 +32,7 @@ def test_a_model_is_opened_from_a_path_and_from_bytes(tmp_path: Path) -> None:
 
 @needs_kernels
 def test_options_reach_onnxruntime() -> None:
-    model = sparse_linear_model(random_weight(7, 20), input_shape=("batch", 20))
+    model = linear_node(random_weight(7, 20), x_shape=("batch", 20)).model()
     opened: Any = session(model.SerializeToString(), sess_options=quiet_options(threads=2))
     assert opened.get_session_options().intra_op_num_threads == 2
     assert opened.get_providers() == ["CPUExecutionProvider"]
@@ -40,7 +40,7 @@ def test_options_reach_onnxruntime() -> None:
 
 @needs_kernels
 def test_options_serve_one_session_only() -> None:
-    model = sparse_linear_model(random_weight(7, 20)).SerializeToString()
+    model = linear_node(random_weight(7, 20)).model().SerializeToString()
     options = quiet_options()
     session(model, sess_options=options)
     with pytest.raises(Exception, match="Domain already set"):
