@@ -108,10 +108,11 @@ def opened(layer: Layer, nodes: Sequence[Any], tensors: Tensors, options: Option
         "layers",
         [helper.make_tensor_value_info(f"x{i}", float32, layer.x_shape) for i in ids(nodes)],
         [helper.make_tensor_value_info(f"y{i}", float32, layer.y_shape) for i in ids(nodes)],
-        [numpy_helper.from_array(array, name) for name, array in tensors],
     )
     opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(d, 1) for d in (NCHWC, "ai.spa"))]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    for name, array in tensors:  # added last, since what makes graphs and models copies them
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
     levels: Any = import_module("onnxruntime").GraphOptimizationLevel
     settings = timed_options(options.threads)
     settings.graph_optimization_level = (

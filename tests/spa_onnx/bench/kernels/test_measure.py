@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from spa_onnx.bench.kernels import measure
 from spa_onnx.bench.kernels.bound import Bound, aligned
 from spa_onnx.bench.kernels.forms import Form
 from spa_onnx.bench.kernels.measure import Bench, Copies, WrongLayerError, check
@@ -61,6 +62,18 @@ def test_copies_fill_the_caches(tiny: Sequence[Group]) -> None:
 
 def drawn(layer: Layer) -> Copies:
     return Copies.drawn(layer, Pattern(), 0.5, 3)
+
+
+def test_copies_of_a_large_weight_differ_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "LARGE", 100)
+    copies = Copies.drawn(Linear(1, 20, 16), Pattern(4, 1), 0.5, 3)
+    first, second, third = copies.weights
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, third)
+    for weight in copies.weights:
+        blocks = np.count_nonzero(weight.reshape(4, 4, 20), axis=1)
+        assert set(blocks.ravel().tolist()) == {0, 4}
+        assert np.count_nonzero(weight) == copies.stored
 
 
 def test_the_blocked_layout_is_tried_where_channels_fill_blocks() -> None:
