@@ -66,11 +66,12 @@ class RateDistortion:
         least = np.minimum(least, widths)
         curves = [problem.curve(k) for k in range(len(widths))]
         while not problem.is_met(widths):
+            now = problem.cost_of(widths)
             best = min(
                 (
                     option
                     for k in range(len(widths))
-                    for option in self._options(problem, widths, curves[k], k, int(least[k]))
+                    for option in self._options(problem, widths, now, curves[k], k, int(least[k]))
                 ),
                 default=None,
             )
@@ -84,11 +85,15 @@ class RateDistortion:
         self,
         problem: AllocationProblem,
         widths: IntArray,
+        now: float,
         curve: NDArray[np.float64],
         k: int,
         least: int,
     ) -> list[tuple[float, int, int]]:
-        """Return for a dim ``(distortion per cost saved, dim, width)`` one and more steps on."""
+        """Return for a dim ``(distortion per cost saved, dim, width)`` one and more steps on.
+
+        ``now`` is the cost of ``widths``.
+        """
         step = max(1, int(problem.sizes[k]) // self.steps)
         found: dict[int, tuple[float, int, int]] = {}
         for ahead in (1, 2, 4, 8):
@@ -100,7 +105,7 @@ class RateDistortion:
             width = int(fewer[k])
             if width >= widths[k] or width < least or width in found:
                 continue
-            saved = problem.cost_of(widths) - problem.cost_of(fewer)
+            saved = now - problem.cost_of(fewer)
             if saved > 0:
                 size = int(problem.sizes[k])
                 rise = curve[size - width] - curve[size - int(widths[k])]

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from spa_onnx.prove.proof_values import Proof
     from spa_onnx.report.report import PruneReport
     from spa_onnx.result import PruneResult
+    from spa_onnx.sparse.config import SparsifyConfig
+    from spa_onnx.sparse.report import SparsifyReport
+    from spa_onnx.sparse.result import SparsifyResult
+    from spa_onnx.sparse.run import sparsify
 
 __version__ = "0.1.0"
 
@@ -84,6 +88,10 @@ _HOMES = {
     "spa_onnx.report.report": ("PruneReport",),
     "spa_onnx.result": ("PruneResult",),
     "spa_onnx.prove.proof_values": ("Proof",),
+    "spa_onnx.sparse.config": ("SparsifyConfig",),
+    "spa_onnx.sparse.report": ("SparsifyReport",),
+    "spa_onnx.sparse.result": ("SparsifyResult",),
+    "spa_onnx.sparse.run": ("sparsify",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -116,6 +124,9 @@ __all__ = [
     "RuntimeRefusedError",
     "SamePathError",
     "SpaError",
+    "SparsifyConfig",
+    "SparsifyReport",
+    "SparsifyResult",
     "TensorDataError",
     "UnknownPassError",
     "UnknownShapeError",
@@ -123,6 +134,7 @@ __all__ = [
     "analyze",
     "apply",
     "prune",
+    "sparsify",
     "verify",
 ]
 

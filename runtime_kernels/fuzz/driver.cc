@@ -79,6 +79,16 @@ void Nudge(Random& random, Bytes& bytes) {
   std::memcpy(bytes.data() + place, &number, width);
 }
 
+// Exchanges two neighbouring numbers, of 2 or 4 bytes.
+void Swap(Random& random, Bytes& bytes) {
+  const std::size_t width = std::size_t{2} << Below(random, 2);
+  const std::size_t place = Place(random, bytes) / width * width;
+  if (place + 2 * width > bytes.size()) return;
+  const auto first = bytes.begin() + static_cast<std::ptrdiff_t>(place);
+  const auto second = first + static_cast<std::ptrdiff_t>(width);
+  std::swap_ranges(first, second, second);
+}
+
 // Cuts the end off or adds to it, and tells the header in half of the cases.
 void Resize(Random& random, Bytes& bytes) {
   constexpr std::size_t kTotalSize = 64;
@@ -103,7 +113,7 @@ void Splice(Random& random, Bytes& bytes, const Bytes& other) {
 
 void Mutate(Random& random, Bytes& bytes, const std::vector<Bytes>& seeds) {
   if (bytes.empty()) return Resize(random, bytes);
-  switch (Below(random, 6)) {
+  switch (Below(random, 7)) {
     case 0:
       bytes[Place(random, bytes)] ^=
           static_cast<std::uint8_t>(1u << Below(random, 8));
@@ -120,6 +130,9 @@ void Mutate(Random& random, Bytes& bytes, const std::vector<Bytes>& seeds) {
       break;
     case 4:
       Splice(random, bytes, seeds[Below(random, seeds.size())]);
+      break;
+    case 5:
+      Swap(random, bytes);
       break;
     default:
       Nudge(random, bytes);

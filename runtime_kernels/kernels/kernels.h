@@ -15,7 +15,7 @@ struct Kernels {
   const char* name;  // of the line in kernels.inc
   TilesKernel tiles;
   BlocksPanelKernel blocks_panel;
-  BlocksLanesKernel blocks_lanes;
+  const BlocksLanesKernel& blocks_lanes;
   RowDotKernel row_dot;
   DepthwiseKernel depthwise;
 };

@@ -20,8 +20,10 @@ namespace {
 constexpr std::size_t kRowsOfTask = 64;
 constexpr std::size_t kChannelsOfTask = 16;
 constexpr std::size_t kMostLanes = 128;
-// Planes of a part that is run on its own.
+// Planes of a part that is run on its own: they stay in the second-level cache,
+// or in the first where each is read by one output.
 constexpr std::size_t kFloatsOfPart = 64 * 1024;
+constexpr std::size_t kFloatsOfDepthwisePart = 6 * 1024;
 // With fewer parts, threads would end too far apart.
 constexpr std::size_t kFewestParts = 4;
 constexpr std::size_t kWantedParts = 8;
@@ -265,8 +267,10 @@ Planes Describe(const ConvolutionLayer& layer, const ConvolutionCall& call) {
 void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
                    const Parallel& parallel) {
   const Planes work = Describe(layer, call);
+  const std::size_t floats =
+      work.is_depthwise ? kFloatsOfDepthwisePart : kFloatsOfPart;
   const std::size_t channels =
-      std::min(kFloatsOfPart / work.channel, call.channels / kWantedParts);
+      std::min(floats / work.channel, call.channels / kWantedParts);
   const std::vector<Part> parts =
       Joined(layer.parts, std::max<std::size_t>(channels, 1));
   if (parts.size() >= kFewestParts || (work.is_depthwise && !parts.empty())) {

@@ -22,6 +22,7 @@ from spa_onnx.cli.doctor import doctor
 from spa_onnx.cli.lower import lower
 from spa_onnx.cli.passes import passes
 from spa_onnx.cli.prune import prune
+from spa_onnx.cli.sparsify import sparsify
 from spa_onnx.cli.verify import verify
 from spa_onnx.errors import SpaError
 
@@ -106,5 +107,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (prune, apply, analyze, verify, lower, passes, bench, doctor):
+for command in (prune, sparsify, apply, analyze, verify, lower, passes, bench, doctor):
     main.add_command(command)

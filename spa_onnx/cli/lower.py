@@ -41,6 +41,7 @@ STANDARD_OUTPUT = Path("-")
     metavar="N",
     help="Threads of ONNX Runtime that times are taken with.",
 )
+@click.option("--fresh", is_flag=True, help="Measure layers again that the table knows.")
 @input_shape_option
 @click.option(
     "--external-data", is_flag=True, help="Keep weights in OUT.data, which the runtime maps."
@@ -54,6 +55,7 @@ def lower(
     force: bool,
     back: bool,
     threads: int,
+    fresh: bool,
     input_shapes: Mapping[str, tuple[int, ...]],
     external_data: bool,
     seed: int,
@@ -76,6 +78,7 @@ def lower(
     config = LowerConfig(
         force=force,
         threads=threads,
+        fresh=fresh,
         input_shapes=input_shapes,
         seed=seed,
         external_data=external_data,

@@ -85,7 +85,7 @@ def repair_model(
         left=repair.left,
     )
     tidy(graph)
-    return Rewritten(graph.model, _outside(graph.model), ()), report
+    return Rewritten(graph.model, outside(graph.model), ()), report
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _is_same(a: onnx.TensorProto, b: onnx.TensorProto, weights: WeightStore) -> 
     return bool(np.array_equal(weights.array(a), weights.array(b)))
 
 
-def _outside(model: onnx.ModelProto) -> dict[str, Payload]:
+def outside(model: onnx.ModelProto) -> dict[str, Payload]:
     """Take large tensors out of the skeleton again, as a writer wants them."""
     payloads: dict[str, Payload] = {}
     for tensor in model.graph.initializer:

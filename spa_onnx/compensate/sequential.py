@@ -8,7 +8,7 @@ are fitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,18 +17,16 @@ import onnx
 from numpy.typing import NDArray
 
 from spa_onnx.analyse.propagate import Propagation
-from spa_onnx.calibrate.collect import draw, moment_bytes, samples_wanted
 from spa_onnx.compensate.left import left_as_cut
 from spa_onnx.compensate.pair import PairCompensation
 from spa_onnx.compensate.pairs import PairedLayers, store
 from spa_onnx.compensate.refit import Compensation, LayerSamples
-from spa_onnx.compensate.walk import Walk
-from spa_onnx.errors import InternalError
-from spa_onnx.execute.pieces import Piece, cut_before, stored_names
-from spa_onnx.execute.runtime import open_session
+from spa_onnx.compensate.sampled import SampledTargets
+from spa_onnx.compensate.walk import Walk, in_turn
+from spa_onnx.execute.pieces import cut_before, stored_names
 from spa_onnx.execute.shelf import Shelf
 from spa_onnx.inputs.batches import Batches
-from spa_onnx.layers.find import Layer, Places, layers_of
+from spa_onnx.layers.find import Layer, layers_of
 from spa_onnx.layers.moments import Moments
 from spa_onnx.layers.pairing import Pairing, lane_axis, pairings_of
 from spa_onnx.layers.variants import Handle, LayerEditor
@@ -39,9 +37,6 @@ from spa_onnx.plan.lanes import KeptLanes
 from spa_onnx.report.report import LeftAsCut
 
 Array = NDArray[Any]
-
-HELD_OUT = 5
-"""The last fifth of each batch's samples is held out, to choose a ridge by."""
 
 
 @dataclass(slots=True)
@@ -76,7 +71,6 @@ class SequentialRepair:
     coarse: list[str] = field(default_factory=list)
     products: int = 0
     left: tuple[LeftAsCut, ...] = ()
-    _grids: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 
     def run(
         self,
@@ -105,7 +99,8 @@ class SequentialRepair:
         handles = editor.handles((mixed | layers).values())
         mixes: dict[str, Array] = {}
         with Shelf(self.memory) as shelf:
-            self._store_targets(layers, pairs, shelf)
+            targets = self._targets(shelf)
+            self._store_targets(targets, layers, pairs)
             if isinstance(compensation, PairCompensation):
                 mixes = dict(pairs.mixes(self.lanes, compensation.refit_pair))
                 for name, layer in mixed.items():
@@ -113,29 +108,10 @@ class SequentialRepair:
                     store(layer, handles[name], editor, made)
             pieces = cut_before(model.graph, {handles[name].product for name in layers})
             walk = Walk(model, pruned.weights, self.batches, shelf, matched)
-            for name, layer in self._in_turn(layers, handles, pieces, walk):
-                seen, held_out = self._moments(layer, walk, shelf, mixes.get(name))
+            for name, layer in in_turn(layers, handles, pieces, walk, self.observer):
+                seen, held_out = targets.moments(layer, walk, mixes.get(name))
                 _refit(layer, handles[name], editor, compensation, seen, held_out)
         return len(layers)
-
-    def _in_turn(
-        self,
-        layers: Mapping[str, Layer],
-        handles: Mapping[str, Handle],
-        pieces: Sequence[Piece],
-        walk: Walk,
-    ) -> Iterator[tuple[str, Layer]]:
-        """Yield layers when their inputs are there; what they make is run afterwards."""
-        done = 0
-        for at, piece in enumerate(pieces):
-            starts = [n for k in piece.nodes for n in walk.model.graph.node[k].output]
-            for name, layer in layers.items():
-                if handles[name].product in starts:
-                    yield name, layer
-                    done += 1
-                    if self.observer is not None:
-                        self.observer(done, len(layers))
-            walk.run(piece, {n for p in pieces[at + 1 :] for n in p.inputs})
 
     def _behind(self, pruned: Graph) -> set[str]:
         """Return the tensors that lost lanes, or are computed of such."""
@@ -167,69 +143,41 @@ class SequentialRepair:
         axes = self.dense.axes_of(pairing.source(pairing.left)) or ()
         return self.lanes.is_cut(lane_axis(pairing.left, axes))
 
+    def _targets(self, shelf: Shelf) -> SampledTargets:
+        return SampledTargets(
+            self.dense_model,
+            self.weights,
+            self.batches,
+            self.seed,
+            self.memory,
+            self.session_memory,
+            shelf,
+            self.coarse,
+        )
+
     def _store_targets(
-        self, layers: Mapping[str, Layer], pairs: PairedLayers, shelf: Shelf
+        self, targets: SampledTargets, layers: Mapping[str, Layer], pairs: PairedLayers
     ) -> None:
         """Keep the dense outputs of the lanes that stayed, at the samples of each layer.
 
         Of layers in front of products of activations all outputs are kept, for any mixture of them
         may be wanted.
         """
-        known = {**pairs.layers, **layers}
-        names = list(known)
-        if not names:
-            return
-        session = open_session(
-            self.dense_model, self.weights, names, memory=self.session_memory, short=True
-        )
-        for number, feeds in enumerate(self.batches):
-            made = session.run(names, feeds)
-            for name, y in zip(names, made, strict=True):
-                layer, axes = known[name], self.dense.axes_of(name)
-                if name in pairs.layers:
-                    y = pairs.sliced(name, y, axes or (), self.lanes)
-                elif axes is not None and self.lanes.is_sliced(axes):
-                    y = self.lanes.slice(y, axes)
-                grid = layer.grid_of_output(y.shape)
-                outputs = layer.outputs(y, self._places(layer, grid, number, feeds))
-                if name in pairs.layers:
-                    pairs.add(name, outputs)
-                if name in layers:
-                    self._grids[name, number] = grid
-                    shelf.put((name, number, "target"), outputs)
 
-    def _places(
-        self, layer: Layer, grid: tuple[int, ...], number: int, feeds: Mapping[str, Any]
-    ) -> Places:
-        wanted = samples_wanted(layer, feeds, self.batches)
-        return layer.places(grid, wanted, draw(layer, number, self.seed))
+        def sliced(name: str, y: Array) -> Array:
+            axes = self.dense.axes_of(name)
+            if name in pairs.layers:
+                return pairs.sliced(name, y, axes or (), self.lanes)
+            if axes is not None and self.lanes.is_sliced(axes):
+                return self.lanes.slice(y, axes)
+            return y
 
-    def _moments(
-        self, layer: Layer, walk: Walk, shelf: Shelf, mix: Array | None
-    ) -> tuple[Moments, Moments]:
-        """Return what a layer sees and should make of it, of most inputs and of some held out.
+        def seen(name: str, outputs: Array) -> bool:
+            if name in pairs.layers:
+                pairs.add(name, outputs)
+            return name in layers
 
-        ``mix`` turns dense outputs into those that are wanted.
-        """
-        name = layer.node.outputs[0]
-        coarse = 2 * moment_bytes(layer) > self.memory
-        if coarse:
-            self.coarse.append(layer.node.label)
-        seen, held_out = Moments(coarse), Moments(coarse)
-        for number, feeds in enumerate(self.batches):
-            x = walk.value(layer.source, number, feeds)
-            grid = layer.grid(x.shape)
-            if self._grids.get((name, number)) != grid:
-                text = f"{layer.node.label}: samples lie on {grid} in the pruned network, not on "
-                raise InternalError(f"{text}{self._grids.get((name, number))} as in the original")
-            features = layer.features(x, self._places(layer, grid, number, feeds))
-            targets = shelf.get((name, number, "target"))
-            shelf.drop((name, number, "target"))
-            targets = targets if mix is None else targets @ mix.T
-            border = len(features) - len(features) // HELD_OUT
-            seen.add(features[:border], targets[:border])
-            held_out.add(features[border:], targets[border:])
-        return seen, held_out
+        targets.store({**pairs.layers, **layers}, sliced, seen)
 
 
 def _refit(

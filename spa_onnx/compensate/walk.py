@@ -6,7 +6,7 @@ bfloat16) waits in ONNX Runtime's own form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ from spa_onnx.execute.runtime import seed_random
 from spa_onnx.execute.session import create_session
 from spa_onnx.execute.shelf import Shelf
 from spa_onnx.inputs.batches import Batches
+from spa_onnx.layers.layer import Layer
+from spa_onnx.layers.variants import Handle
 from spa_onnx.load.store import WeightStore
 
 Array = NDArray[Any]
@@ -89,6 +91,29 @@ class Walk:
         if (name, number) in self._others:
             return self._others[name, number]
         return value_of(feeds[name] if name in feeds else self.shelf.get((name, number)))
+
+
+def in_turn(
+    layers: Mapping[str, Layer],
+    handles: Mapping[str, Handle],
+    pieces: Sequence[Piece],
+    walk: Walk,
+    observer: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[str, Layer]]:
+    """Yield layers when their inputs are there; what they make is run afterwards.
+
+    ``pieces`` begin with the layers' products; ``observer`` is told how many are done, of how many.
+    """
+    done = 0
+    for at, piece in enumerate(pieces):
+        starts = [n for k in piece.nodes for n in walk.model.graph.node[k].output]
+        for name, layer in layers.items():
+            if handles[name].product in starts:
+                yield name, layer
+                done += 1
+                if observer is not None:
+                    observer(done, len(layers))
+        walk.run(piece, {n for p in pieces[at + 1 :] for n in p.inputs})
 
 
 def _array(value: ort.OrtValue, kind: str) -> Array | None:

@@ -33,6 +33,8 @@ class Handle:
     Attributes:
         product: the tensor that the layer's node makes.
         inside: the bias is added by the layer's own node, so ``product`` holds it.
+
+    Where nothing is added to the product, ``bias`` is empty.
     """
 
     weight: str
@@ -83,14 +85,19 @@ class LayerEditor:
             if self.model.ir_version < IR_WITH_FREE_INITIALIZERS:
                 self._declare(tensor)
 
-    def handles(self, layers: Iterable[Layer]) -> dict[str, Handle]:
-        """Return the handles of layers by their output; biases that are missing are made."""
+    def handles(self, layers: Iterable[Layer], *, insert: bool = True) -> dict[str, Handle]:
+        """Return the handles of layers by their output; biases that are missing are made.
+
+        Unless told to ``insert`` nodes, products that no bias is added to get a handle without one.
+        """
         found: dict[str, Handle] = {}
         extra: dict[str, onnx.NodeProto] = {}
         for layer in layers:
             node = self._makers[layer.node.outputs[0]]
             if node.op_type in WITHOUT_BIAS:
-                bias = self._bias_behind(node, layer) or self._insert(node, layer, extra)
+                bias = self._bias_behind(node, layer) or ""
+                if insert and not bias:
+                    bias = self._insert(node, layer, extra)
                 inside = False
             else:
                 bias, inside = self._bias_inside(node, layer), True

@@ -30,6 +30,7 @@ class LowerConfig:
         least_zeros: share of zeros from which on a weight is lowered.
         memory: bytes that weights may take where inputs are tried.
         cache: folder of the table of times; None for the user's cache folder.
+        fresh: measure what the table knows again.
     """
 
     force: bool = False
@@ -40,6 +41,7 @@ class LowerConfig:
     least_zeros: float = LEAST_ZEROS
     memory: int = PROOF_MEMORY
     cache: Path | None = None
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -141,49 +141,54 @@ def _spelled(
 ) -> list[onnx.NodeProto]:
     """Return an activation in operators that the opset has."""
 
-    def node(op: str, inputs: Sequence[str], result: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(
-            op, list(inputs), [result], name=f"{result}/{op.lower()}", **attributes
-        )
-
     def number(value: float) -> str:
         return constant(f"{y}/number", np.array(value, np.float32))
 
+    gate = f"{y}/gate"
     match activation.name:
         case "none":
             return []
         case "relu":
-            return [node("Relu", [x], y)]
+            return [_node("Relu", [x], y)]
         case "clip":
             return [_clip(activation, x, y, opset, number)]
         case "silu":
-            return [node("Sigmoid", [x], f"{y}/gate"), node("Mul", [x, f"{y}/gate"], y)]
+            return [_node("Sigmoid", [x], gate), _node("Mul", [x, gate], y)]
         case "hard_swish" if opset >= 14:
-            return [node("HardSwish", [x], y)]
+            return [_node("HardSwish", [x], y)]
         case "hard_swish":
-            gate = node("HardSigmoid", [x], f"{y}/gate", alpha=1 / 6, beta=0.5)
-            return [gate, node("Mul", [x, f"{y}/gate"], y)]
+            made = _node("HardSigmoid", [x], gate, alpha=1 / 6, beta=0.5)
+            return [made, _node("Mul", [x, gate], y)]
         case "gelu" | "gelu_tanh" if opset >= 20:
             approximate = "tanh" if activation.name == "gelu_tanh" else "none"
-            return [node("Gelu", [x], y, approximate=approximate)]
-        case "gelu":
-            inner = [
-                node("Div", [x, number(math.sqrt(2))], f"{y}/scaled"),
-                node("Erf", [f"{y}/scaled"], f"{y}/erf"),
-            ]
-        case "gelu_tanh":
-            inner = [
-                node("Pow", [x, number(3)], f"{y}/cube"),
-                node("Mul", [f"{y}/cube", number(0.044715)], f"{y}/part"),
-                node("Add", [x, f"{y}/part"], f"{y}/sum"),
-                node("Mul", [f"{y}/sum", number(math.sqrt(2 / math.pi))], f"{y}/scaled"),
-                node("Tanh", [f"{y}/scaled"], f"{y}/erf"),
-            ]
+            return [_node("Gelu", [x], y, approximate=approximate)]
+        case "gelu" | "gelu_tanh":
+            return _gelu(x, y, number, by_tanh=activation.name == "gelu_tanh")
+
+
+def _node(op: str, inputs: Sequence[str], result: str, **attributes: Any) -> onnx.NodeProto:
+    name = f"{result}/{op.lower()}"
+    return helper.make_node(op, list(inputs), [result], name=name, **attributes)
+
+
+def _gelu(x: str, y: str, number: Callable[[float], str], *, by_tanh: bool) -> list[onnx.NodeProto]:
+    """Return GELU in operators that older opsets have."""
+    scaled, bent = f"{y}/scaled", f"{y}/bent"
+    if by_tanh:
+        inner = [
+            _node("Pow", [x, number(3)], f"{y}/cube"),
+            _node("Mul", [f"{y}/cube", number(0.044715)], f"{y}/part"),
+            _node("Add", [x, f"{y}/part"], f"{y}/sum"),
+            _node("Mul", [f"{y}/sum", number(math.sqrt(2 / math.pi))], scaled),
+            _node("Tanh", [scaled], bent),
+        ]
+    else:
+        inner = [_node("Div", [x, number(math.sqrt(2))], scaled), _node("Erf", [scaled], bent)]
     return [
         *inner,
-        node("Add", [f"{y}/erf", number(1)], f"{y}/gate"),
-        node("Mul", [x, f"{y}/gate"], f"{y}/double"),
-        node("Mul", [f"{y}/double", number(0.5)], y),
+        _node("Add", [bent, number(1)], f"{y}/gate"),
+        _node("Mul", [x, f"{y}/gate"], f"{y}/double"),
+        _node("Mul", [f"{y}/double", number(0.5)], y),
     ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,16 @@ SPEED: Mapping[int, float] = {1: 0.55, 2: 0.68, 4: 0.86, 8: 0.84, 16: 0.85, 32: 
 MOST_PATTERNS = 4
 """Kinds of blocks that are measured for one layer."""
 
-CHANNELS = 128
-"""Input channels whose rows of a tile still fit the first cache, beside results."""
+PANEL_BYTES = (32 << 10, 16 << 10)
+"""Of the rows of a chunk in a tile, so that they stay in the first cache."""
+
+VECTOR_BYTES = 64
+
+PANEL_TILES: Mapping[int, tuple[int, ...]] = {1: (8, 6, 4, 2), 2: (6, 4), 4: (6, 5, 4), 8: (3, 2)}
+"""Vectors of a tile by rows of a block: as many as sums fit the registers, and fewer."""
+
+LANE_TILES = (12, 8)
+"""Tokens of a tile where outputs lie in lanes, as with blocks of 16 rows and more."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,11 +45,13 @@ class Packing:
         kind: of :class:`Kind`, by its number.
         block_rows: rows of a block.
         chunk: columns that are stored together; 0 for all.
+        tile: vectors or tokens that the kernel does at once; 0 leaves it to the kernel.
     """
 
     kind: int
     block_rows: int = 1
     chunk: int = 0
+    tile: int = 0
 
     def __str__(self) -> str:
         match Kind(self.kind):
@@ -50,7 +60,13 @@ class Packing:
             case Kind.SEGMENTS:
                 return "1x16"
             case Kind.BLOCKS:
-                return f"{self.block_rows}x1" + (f"/{self.chunk}" if self.chunk else "")
+                chunk = f"/{self.chunk}" if self.chunk else ""
+                return f"{self.block_rows}x1{chunk}" + (f" by {self.tile}" if self.tile else "")
+
+    @property
+    def stored(self) -> Packing:
+        """Return what tells the bytes from those of other packings."""
+        return replace(self, tile=0)
 
     def pack(self, matrix: Floats) -> bytes:
         """Return the bytes of a matrix."""
@@ -112,21 +128,41 @@ def _segments(kept: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(eights[:, ::2] | eights[:, 1::2]))
 
 
-def packings(zeros: Zeros, columns: int, tokens: int | None, taps: int) -> list[Packing]:
+def packings(zeros: Zeros, tokens: int | None) -> list[Packing]:
     """Return ways to pack a matrix, the likeliest first.
 
     Args:
         zeros: of the matrix.
-        columns: of the matrix.
         tokens: that it is multiplied with at once; None for a convolution.
-        taps: of a convolution's kernel, else 1.
     """
     found = [Packing(Kind.BLOCKS, rows) for rows in _block_rows(zeros, tokens)]
     if tokens is not None and tokens <= ONE_TOKEN:
         dense_segments = zeros.segments < 1.5 * zeros.density
-        flat = Packing(Kind.SEGMENTS if dense_segments else Kind.BITMASK)
-        return [*found, flat]
-    return [way for p in found for way in _chunked(p, columns, taps)]
+        found.append(Packing(Kind.SEGMENTS if dense_segments else Kind.BITMASK))
+    return found
+
+
+def refined(packing: Packing, columns: int, tokens: int | None, taps: int) -> list[Packing]:
+    """Return ways to run blocks of one size: tiles, and chunks of columns that suit them.
+
+    Args:
+        packing: blocks without either.
+        columns: of the matrix.
+        tokens: as for :func:`packings`.
+        taps: of a convolution's kernel, else 1.
+    """
+    if packing.kind != Kind.BLOCKS or (tokens is not None and tokens < FEW_TOKENS):
+        return []
+    if packing.block_rows not in PANEL_TILES:
+        return [replace(packing, tile=tile) for tile in LANE_TILES]
+    found = []
+    for tile in PANEL_TILES[packing.block_rows]:
+        found.append(replace(packing, tile=tile))
+        for size in PANEL_BYTES:
+            chunk = max(16, size // (tile * VECTOR_BYTES) // 16 * 16) * taps
+            if chunk < columns:
+                found.append(replace(packing, tile=tile, chunk=chunk))
+    return found
 
 
 def _block_rows(zeros: Zeros, tokens: int | None) -> list[int]:
@@ -145,9 +181,3 @@ def _block_rows(zeros: Zeros, tokens: int | None) -> list[int]:
 
 NEAR = 1.6
 """How much slower than the likeliest a way may look that is still measured."""
-
-
-def _chunked(packing: Packing, columns: int, taps: int) -> Iterator[Packing]:
-    yield packing
-    if columns > 2 * CHANNELS * taps:
-        yield Packing(packing.kind, packing.block_rows, CHANNELS * taps)

@@ -33,12 +33,10 @@ class Lowering:
     Attributes:
         layer: the layer.
         packing: of its weight; None for depthwise ones, all of whose values are stored.
-        tile: hint for its kernel.
     """
 
     layer: Layer
     packing: Packing | None
-    tile: int = 0
 
 
 @dataclass(slots=True)
@@ -97,13 +95,14 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
     gone: set[int] = set()
     for lowering in lowerings:
         layer = lowering.layer
-        key = layer.source, lowering.packing
+        key = layer.source, lowering.packing.stored if lowering.packing else None
         if key not in packed:
             packed[key] = _stored(view, store, lowering)
         offset = bias(view, layer)
         name = store.add(f"{layer.y}/bias", offset) if offset is not None else ""
+        tile = lowering.packing.tile if lowering.packing else 0
         label = model.graph.node[layer.nodes[0]].name or layer.y
-        node = lowered_node(layer, packed[key], name, name=label, tile=lowering.tile)
+        node = lowered_node(layer, packed[key], name, name=label, tile=tile)
         places.setdefault(layer.place, []).append(node)
         gone.update(layer.nodes)
     if lowerings:

@@ -31,7 +31,7 @@ from spa_onnx.lower.timing import time_layers, zeros_of
 from spa_onnx.lower.trial import measure
 from spa_onnx.lower.undo import is_lowered
 from spa_onnx.lower.view import View
-from spa_onnx.lower.whole import compare_models, times_of
+from spa_onnx.lower.whole import Contest, Level, times_of
 from spa_onnx.normalise.graph import normalise
 from spa_onnx.rewrite.apply import Rewritten
 from spa_onnx.rewrite.writer import pending_file
@@ -66,12 +66,7 @@ def lower(
     """
     config = config or LowerConfig()
     stages = Stages(observer)
-    check_output(model, output)
-    with stages("load"):
-        loaded = load(Path(model))
-    check_weights(loaded, output)
-    if is_lowered(loaded.skeleton):
-        raise AlreadyLoweredError(loaded.label)
+    loaded = _loaded(Path(model), Path(output), stages)
     with stages("find"):
         view = View.of(normalise(loaded))
         found = find_layers(view)
@@ -83,12 +78,28 @@ def lower(
         shapes = Shapes.of(view, feeds)
     machine = this_machine(config.threads, library)
     measured = partial(measure, threads=config.threads, library=library)
-    table = Table.opened(machine, config.cache or cache_folder(), measured)
+    folder = config.cache or cache_folder()
+    table = Table.opened(machine, folder, measured, fresh=config.fresh)
     with stages("measure"):
         timed = time_layers(view, zeros, wanted, shapes, table, stages.part)
     chosen = choose(view, timed, shapes, force=config.force)
     run = _Run(loaded, view, found, zeros, timed, chosen, table, feeds, library, config, stages)
     return run.finish(Path(output), watch)
+
+
+def _loaded(model: Path, output: Path, stages: Stages) -> LoadedModel:
+    """Return the model to lower.
+
+    Raises:
+        AlreadyLoweredError: it is lowered.
+    """
+    check_output(model, output)
+    with stages("load"):
+        loaded = load(model)
+    check_weights(loaded, output)
+    if is_lowered(loaded.skeleton):
+        raise AlreadyLoweredError(loaded.label)
+    return loaded
 
 
 def _wanted(
@@ -129,6 +140,8 @@ class _Run:
     def finish(self, target: Path, watch: Stopwatch) -> LowerReport:
         """Write the first model that is faster than the original, or the original itself."""
         times: list[ModelTimes] = []
+        contest = self._contest(watch)
+        level: Level | None = None
         for what, layers in self._attempts():
             with self.stages("rewrite"):
                 rewritten = lower_layers(self.view, [t.lowering for t in layers])
@@ -138,7 +151,8 @@ class _Run:
                 with self.stages("check"):
                     agreement = self._check(file.path)
                 with self.stages("time"):
-                    times.append(times_of(self._compare(file.path, watch), what))
+                    level = level or self._level(contest)
+                    times.append(times_of(contest.against(file.path, level), what))
                 if self.config.force or times[-1].ratio < 1:
                     file.commit()
                     return self._report(rewritten, layers, times, agreement, ())
@@ -169,10 +183,15 @@ class _Run:
         assert original is not None
         return check_lowered(original, path, self.feeds, self.config.threads, self.library)
 
-    def _compare(self, path: Path, watch: Stopwatch) -> Any:
+    def _contest(self, watch: Stopwatch) -> Contest:
         original = self.loaded.path
         assert original is not None
-        return compare_models(original, path, self.feeds, self.config.threads, self.library, watch)
+        return Contest(original, self.feeds, self.config.threads, self.library, watch)
+
+    def _level(self, contest: Contest) -> Level:
+        """Return the optimisations with which the original is faster; they differ in planes."""
+        has_planes = any(layer.kind != "linear" for layer in self.found.layers)
+        return contest.best_level() if has_planes else "all"
 
     def _report(
         self,

@@ -7,6 +7,7 @@ cannot be read, or is of another version, counts as empty: what it held is measu
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -24,8 +25,8 @@ from spa_onnx.lower.trial import Timing, Trial
 VERSION = 1
 CACHE_VARIABLE = "SPA_ONNX_CACHE"
 
-DIGITS = 2
-"""To which shares of zeros are rounded; layers that differ less share a line."""
+STEP = 1.1
+"""Layers that store shares of their numbers within one such step of each other share a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,6 @@ def cache_folder() -> Path:
 def line_of(trial: Trial, zeros: Zeros) -> str:
     """Return what tells layers apart whose times may differ."""
     layer = trial.layer
-    shares = [zeros.density, zeros.segments, *zeros.stored.values()]
     facts: dict[str, Any] = {
         "kind": layer.kind,
         "weight": layer.shape,
@@ -87,10 +87,14 @@ def line_of(trial: Trial, zeros: Zeros) -> str:
         "bias": trial.bias is not None,
         "residual": bool(layer.residual),
         "activation": layer.activation.name,
-        "stored": [round(share, DIGITS) for share in shares],
-        "ways": [str(way) for way in trial.ways],
+        "density": _step(zeros.density),
+        "ways": {str(way): _step(zeros.of(way)) for way in trial.ways},
     }
     return json.dumps(facts, sort_keys=True)
+
+
+def _step(share: float) -> int | None:
+    return round(math.log(share, STEP)) if share > 0 else None
 
 
 @dataclass(slots=True)
@@ -112,9 +116,12 @@ class Table:
     measured: int = 0
 
     @staticmethod
-    def opened(machine: Machine, folder: Path, measure: Callable[[Trial], Timing]) -> Table:
-        """Return the table of a machine as the folder has it."""
-        return Table(machine, folder, measure, _read(folder / machine.file_name))
+    def opened(
+        machine: Machine, folder: Path, measure: Callable[[Trial], Timing], *, fresh: bool = False
+    ) -> Table:
+        """Return the table of a machine as the folder has it; a ``fresh`` one knows nothing yet."""
+        known = {} if fresh else _read(folder / machine.file_name)
+        return Table(machine, folder, measure, known)
 
     def timing(self, trial: Trial, zeros: Zeros) -> Timing:
         """Return how long a layer takes, measured unless the table tells."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
 
 from spa_onnx.lower.choose import Timed
 from spa_onnx.lower.layer import Layer
-from spa_onnx.lower.packings import Packing, Zeros, count_zeros, packings
+from spa_onnx.lower.packings import Packing, Zeros, count_zeros, packings, refined
 from spa_onnx.lower.sizes import Shapes
 from spa_onnx.lower.table import Table
-from spa_onnx.lower.trial import Trial
+from spa_onnx.lower.trial import Timing, Trial
 from spa_onnx.lower.view import View
 from spa_onnx.lower.weights import bias, matrix
 
@@ -68,20 +69,37 @@ def _timed(
         return None
     weight = partial(matrix, view, layer.source)
     known = count_zeros(weight()) if zeros is None else zeros
-    ways = _ways(layer, known, x)
-    trial = Trial(layer, weight, bias(view, layer), x, y, tuple(ways.values()))
+    depthwise = layer.kind == "depthwise"
+    tokens = prod(x[:-1]) if layer.kind == "linear" else None
+    ways = [] if depthwise else packings(known, tokens)
+    trial = Trial(layer, weight, bias(view, layer), x, y, tuple(ways))
     timing = table.timing(trial, known)
-    return Timed(layer, known, timing, ways, (x, y), layer.kind != "depthwise")
+    finer = [way for first in _fastest(ways, timing) for way in _refined(first, layer, tokens)]
+    if finer:
+        more = table.timing(replace(trial, ways=tuple(finer)), known)
+        timing = _joined(timing, more)
+    by_name = {str(way): way for way in (*ways, *finer)}
+    return Timed(layer, known, timing, by_name, (x, y), not depthwise)
 
 
-def _ways(layer: Layer, zeros: Zeros, x: tuple[int, ...]) -> dict[str, Packing]:
-    """Return how a layer's weight may be packed, by name."""
-    match layer.kind:
-        case "depthwise":
-            found = []
-        case "conv":
-            taps = prod(layer.window.kernel) if layer.window is not None else 1
-            found = packings(zeros, layer.shape[1], None, taps)
-        case "linear":
-            found = packings(zeros, layer.shape[1], prod(x[:-1]), 1)
-    return {str(way): way for way in found}
+FASTEST, CLOSE = 2, 1.25
+"""Sizes of blocks whose tiles and chunks are tried, and how much slower than the fastest."""
+
+
+def _fastest(ways: Sequence[Packing], timing: Timing) -> list[Packing]:
+    """Return the ways that are worth a closer look."""
+    ranked = sorted(ways, key=lambda way: timing.ways[str(way)])
+    close = [w for w in ranked if timing.ways[str(w)] <= CLOSE * timing.best[1]]
+    return close[:FASTEST]
+
+
+def _refined(packing: Packing, layer: Layer, tokens: int | None) -> list[Packing]:
+    taps = prod(layer.window.kernel) if layer.window is not None else 1
+    return refined(packing, layer.shape[1], tokens, taps)
+
+
+def _joined(first: Timing, second: Timing) -> Timing:
+    """Return the times of both, as if the machine had been as fast as at the first."""
+    pace = first.dense / second.dense if second.dense else 1.0
+    more = {name: pace * time for name, time in second.ways.items()}
+    return replace(first, ways={**first.ways, **more})

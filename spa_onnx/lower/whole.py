@@ -2,47 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import onnxruntime as ort
 
 from spa_onnx.errors import LoweredRefusedError, OriginalRefusedError
 from spa_onnx.latency.measure import Comparison, Run, Stopwatch
 from spa_onnx.lower.check import open_model, run_model
 from spa_onnx.lower.report import ModelTimes
 
+Level = Literal["all", "extended"]
+"""Which of the runtime's optimisations are made."""
+
+LEVELS: Mapping[Level, Any] = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+}
+
 GOAL = 1.0
 """A ratio far from this need not be known as precisely."""
 
 
-def compare_models(
-    original: Path,
-    lowered: Path,
-    feeds: Mapping[str, Any],
-    threads: int,
-    library: Path,
-    watch: Stopwatch,
-) -> Comparison:
-    """Time two models in turns.
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Models that are timed on the same inputs.
 
-    Raises:
-        OriginalRefusedError: ONNX Runtime does not run the original.
-        LoweredRefusedError: it does not run the lowered one.
+    Attributes:
+        original: path of the dense model.
+        feeds: inputs.
+        threads: that a node may use.
+        library: of kernels.
+        watch: decides how often models run.
     """
-    refused = partial(OriginalRefusedError, str(original))
 
-    @contextmanager
-    def opened() -> Generator[tuple[Run, Run]]:
-        dense = open_model(original, threads, refused)
-        packed = open_model(lowered, threads, LoweredRefusedError, library)
-        yield (
-            partial(run_model, dense, feeds, refused),
-            partial(run_model, packed, feeds, LoweredRefusedError),
-        )
+    original: Path
+    feeds: Mapping[str, Any]
+    threads: int
+    library: Path
+    watch: Stopwatch
 
-    return watch.compare(opened, GOAL)
+    def best_level(self) -> Level:
+        """Return the optimisations with which the original is faster.
+
+        With all of them the runtime computes convolutions in its blocked layout, which does not
+        suit every model; with the extended ones it computes them on plain planes.
+
+        Raises:
+            OriginalRefusedError: ONNX Runtime does not run it.
+        """
+        found = self._compare(partial(self._dense, "all"), partial(self._dense, "extended"))
+        return "extended" if found.ratio < 1 else "all"
+
+    def against(self, lowered: Path, level: Level) -> Comparison:
+        """Time a lowered model against the original.
+
+        Raises:
+            OriginalRefusedError: ONNX Runtime does not run the original.
+            LoweredRefusedError: it does not run the lowered one.
+        """
+
+        def packed() -> Run:
+            session = open_model(lowered, self.threads, LoweredRefusedError, self.library)
+            return partial(run_model, session, self.feeds, LoweredRefusedError)
+
+        return self._compare(partial(self._dense, level), packed)
+
+    def _dense(self, level: Level) -> Run:
+        refused = partial(OriginalRefusedError, str(self.original))
+        session = open_model(self.original, self.threads, refused, level=LEVELS[level])
+        return partial(run_model, session, self.feeds, refused)
+
+    def _compare(self, first: Callable[[], Run], second: Callable[[], Run]) -> Comparison:
+        @contextmanager
+        def opened() -> Generator[tuple[Run, Run]]:
+            yield first(), second()
+
+        return self.watch.compare(opened, GOAL)
 
 
 def times_of(comparison: Comparison, what: str) -> ModelTimes:

@@ -30,9 +30,9 @@ from spa_onnx.algebra.expression import (
 )
 from spa_onnx.algebra.size import Polynomial, Size, evaluate, product
 from spa_onnx.algebra.space import Space
+from spa_onnx.plan.places import Array, taken
 
 BoolArray = NDArray[np.bool_]
-Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,12 @@ class Kept:
     Attributes:
         mask: ``(lanes,)``, or ``(rows, lanes)`` with equally many in every row.
         rows: the dim whose lanes are the rows; None where one mask holds everywhere.
+        order: another order of all lanes, for dims without rows that are in no permutation.
     """
 
     mask: BoolArray
     rows: Dim | None = None
+    order: IntArray | None = None
 
     @property
     def count(self) -> int:
@@ -106,6 +108,7 @@ class KeptLanes:
     ) -> None:
         self.space, self.kept, self._symbols = space, kept, symbols or {}
         self._axes: dict[Expr, _Axis] = {}
+        self._moved = {dim for dim, k in kept.items() if k.order is not None}
 
     def length(self, expr: Expr) -> Size:
         """Return the new length of an axis."""
@@ -123,8 +126,11 @@ class KeptLanes:
         return self.length(expr) != size_of(self.space.normal(expr))
 
     def is_sliced(self, axes: Axes | None) -> bool:
-        """Say whether a tensor of these axes loses lanes."""
-        return axes is not None and any(map(self.is_cut, axes))
+        """Say whether a tensor of these axes loses lanes, or holds them in another order."""
+        return axes is not None and any(self.is_cut(e) or self._is_moved(e) for e in axes)
+
+    def _is_moved(self, expr: Expr) -> bool:
+        return bool(self._moved) and not self._moved.isdisjoint(dims_in(self.space.normal(expr)))
 
     def is_ragged(self, axes: Axes) -> bool:
         """Say whether some axis keeps other lanes in every row of another axis."""
@@ -148,8 +154,8 @@ class KeptLanes:
         resolved = [self._axis(e) if dims_in(self.space.normal(e)) else None for e in axes]
         places = [np.arange(0) if a is None else a.places for a in resolved]
         for k, place in enumerate(places):
-            if resolved[k] is not None and len(place) < array.shape[k]:
-                array = np.take(array, place, axis=k)
+            if resolved[k] is not None:
+                array = taken(array, place, k)
         for k, axis in enumerate(resolved):
             for rows in dict.fromkeys(r.rows for r in axis.ragged) if axis else ():
                 array, places[k] = self._slice_rows(array, resolved, places, k, rows)
@@ -179,8 +185,8 @@ class KeptLanes:
         shape[j], shape[k] = index.shape
         where = (index if j < k else index.T).reshape(shape)
         full = [index.shape[1] if i == k else n for i, n in enumerate(array.shape)]
-        taken = np.take_along_axis(array, np.broadcast_to(where, full), axis=k)
-        return taken, places[k][index[0]]  # lanes of other rows differ only where they are uneven
+        sliced = np.take_along_axis(array, np.broadcast_to(where, full), axis=k)
+        return sliced, places[k][index[0]]  # lanes of other rows differ only where they are uneven
 
     def tensor_mask(self, axes: Axes, masked: Sequence[int]) -> BoolArray:
         """Return which elements stay when only the axes ``masked`` are cut.
@@ -228,6 +234,9 @@ class KeptLanes:
                 continue
             if kept.rows is None:
                 mask &= (lane < 0) | kept.mask[lane]
+                if kept.order is not None:
+                    moved = np.argsort(kept.order)[np.maximum(lane, 0)] - lane
+                    order += np.where(lane < 0, 0, moved) * column.steps
                 continue
             rows = columns.get((kept.rows, 0))
             if rows is not None and bool((rows.lanes[lane >= 0] >= 0).all()):

@@ -15,7 +15,8 @@ from spa_onnx.load.source import CHUNK
 from spa_onnx.load.store import PACKED_TYPES, byte_length, is_external
 from spa_onnx.load.wire import INLINE_LIMIT
 from spa_onnx.normalise.graph import Graph
-from spa_onnx.plan.lanes import Array, KeptLanes
+from spa_onnx.plan.lanes import KeptLanes
+from spa_onnx.plan.places import Array, taken
 
 SCHEME = "spa-onnx-payload:"
 """Location prefix of tensors whose data is a payload."""
@@ -68,8 +69,7 @@ class SlicedTensor:
                 continue
             block = self.graph.weights.rows(tensor, rows[0], rows[-1] + 1)
             for k, place in enumerate([rows - rows[0], *places[1:]]):
-                if len(place) < block.shape[k]:
-                    block = np.take(block, place, axis=k)
+                block = taken(block, place, k)
             yield _raw(block)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spa_onnx.algebra.expression import IntArray
 from spa_onnx.errors import UsageError
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
 
 UNSTRUCTURED = "unstructured"
@@ -73,11 +73,18 @@ class Pattern:
             return self._some_of_many(worth, order)
         tiles, counts = self._tiles(worth, order)
         total = int(counts.sum())
-        ranked = np.argsort(-(tiles / np.maximum(counts, 1)).reshape(-1), kind="stable")
-        covered = np.cumsum(counts.reshape(-1)[ranked])
         target = round((1 - sparsity) * total)
+        loss = -(tiles / np.maximum(counts, 1)).reshape(-1)
         stays = np.zeros(tiles.size, bool)
-        stays[ranked[: int(np.searchsorted(covered, target, "right"))]] = True
+        size = int(counts.flat[0])
+        if (counts == size).all():
+            best = target // size
+            if best:
+                stays[np.argpartition(loss, best - 1)[:best]] = True
+        else:
+            ranked = np.argsort(loss, kind="stable")
+            covered = np.cumsum(counts.reshape(-1)[ranked])
+            stays[ranked[: int(np.searchsorted(covered, target, "right"))]] = True
         return self._spread(stays.reshape(tiles.shape), worth.shape, order)
 
     def _tiles(self, worth: FloatArray, order: IntArray) -> tuple[FloatArray, IntArray]:

@@ -10,14 +10,9 @@
 
 namespace spa {
 
-SPA_INLINE float TapValue(const DepthwiseCall& call, std::size_t j) {
-  return call.value_type == ValueType::kFloat32
-             ? ElementAt<float>(call.values, j)
-             : WidenedHalf(call.values + 2 * j);
-}
-
 // kRows rows of outputs from `row` on, kVectors vectors of each from `column`.
-template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors,
+          typename Values>
 SPA_INLINE void SumTaps(const DepthwiseCall& call, std::size_t row,
                         std::size_t column) {
   Vector<kWidth> sums[kRows][kVectors];
@@ -29,7 +24,7 @@ SPA_INLINE void SumTaps(const DepthwiseCall& call, std::size_t row,
   const float* plane = call.plane + row * call.pitch + column;
   for (std::size_t j = 0; j < call.taps; ++j) {
     const char* tap = reinterpret_cast<const char*>(plane) + call.offsets[j];
-    const Vector<kWidth> value = Spread<kWidth>(TapValue(call, j));
+    const Vector<kWidth> value = Spread<kWidth>(Values::At(call.values + j * Values::kSize));
     SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
       SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
         Vector<kWidth> x;
@@ -55,26 +50,38 @@ SPA_INLINE void SumTaps(const DepthwiseCall& call, std::size_t row,
   }
 }
 
-template <std::size_t kWidth, std::size_t kVectors>
-SPA_INLINE void SumColumns(const DepthwiseCall& given, std::size_t column) {
+// The last rows are summed together with some that already were.
+template <std::size_t kWidth, std::size_t kVectors, typename Values>
+SPA_INLINE void SumColumns(const DepthwiseCall& call, std::size_t column) {
   constexpr std::size_t kRows = 4;
+  if (call.rows < kRows) {
+    for (std::size_t row = 0; row < call.rows; ++row) {
+      SumTaps<kWidth, 1, kVectors, Values>(call, row, column);
+    }
+    return;
+  }
+  for (std::size_t row = 0; row < call.rows; row += kRows) {
+    const std::size_t last = call.rows - kRows;
+    SumTaps<kWidth, kRows, kVectors, Values>(call, row < last ? row : last,
+                                             column);
+  }
+}
+
+template <std::size_t kWidth, typename Values>
+static void MultiplyColumns(const DepthwiseCall& given) {
   const DepthwiseCall call = given;  // stores might change what is behind it
-  std::size_t row = 0;
-  for (; row + kRows <= call.rows; row += kRows) {
-    SumTaps<kWidth, kRows, kVectors>(call, row, column);
+  std::size_t column = 0;
+  for (; column + kWidth < call.width; column += 2 * kWidth) {
+    SumColumns<kWidth, 2, Values>(call, column);
   }
-  for (; row < call.rows; ++row) {
-    SumTaps<kWidth, 1, kVectors>(call, row, column);
-  }
+  if (column < call.width) SumColumns<kWidth, 1, Values>(call, column);
 }
 
 template <std::size_t kWidth>
 static void MultiplyDepthwise(const DepthwiseCall& call) {
-  std::size_t column = 0;
-  for (; column + kWidth < call.width; column += 2 * kWidth) {
-    SumColumns<kWidth, 2>(call, column);
-  }
-  if (column < call.width) SumColumns<kWidth, 1>(call, column);
+  call.value_type == ValueType::kFloat32
+      ? MultiplyColumns<kWidth, Float32Values>(call)
+      : MultiplyColumns<kWidth, Float16Values>(call);
 }
 
 template <typename Isa>

@@ -3,7 +3,6 @@
 #ifndef SPA_KERNELS_ISA_MAKE_H_
 #define SPA_KERNELS_ISA_MAKE_H_
 
-#include "kernels/blocks_lanes/generic.h"
 #include "kernels/blocks_panel/generic.h"
 #include "kernels/depthwise/generic.h"
 #include "kernels/kernels.h"
@@ -13,9 +12,14 @@
 namespace spa {
 
 template <typename Isa>
-static constexpr Kernels MakeKernels(const char* name) {
-  return {name, MakeTiles<Isa>(), MakeBlocksPanel<Isa>(),
-          MakeBlocksLanes<Isa>(), MakeRowDot<Isa>(), MakeDepthwise<Isa>()};
+static constexpr Kernels MakeKernels(const char* name,
+                                     const BlocksLanesKernel& blocks_lanes) {
+  return {name,
+          MakeTiles<Isa>(),
+          MakeBlocksPanel<Isa>(),
+          blocks_lanes,
+          MakeRowDot<Isa>(),
+          MakeDepthwise<Isa>()};
 }
 
 }  // namespace spa

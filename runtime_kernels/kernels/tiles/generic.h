@@ -181,6 +181,50 @@ SPA_INLINE void Zero(float* from, const float* end) {
   }
 }
 
+#ifdef __AVX512F__
+// The row's first vector: inputs from lane `begin` on, zeros around them.
+SPA_INLINE Vector<16> FirstOfRow(const float* inputs, std::size_t stride,
+                                 const PhaseRange& columns) {
+  const std::size_t end = Smaller(columns.end, 16);
+  const auto inside = static_cast<__mmask16>(((1u << end) - 1) &
+                                             ~((1u << columns.begin) - 1));
+  if (stride == 1) return _mm512_maskz_expandloadu_ps(inside, inputs);
+  const std::size_t floats = 2 * (end - columns.begin) - 1;
+  Vector<16> low, high{};
+  LoadSome<16>(low, inputs, floats);
+  if (floats > 16) LoadSome<16>(high, inputs + 16, floats - 16);
+  return _mm512_maskz_expand_ps(
+      inside, EverySecond<16>(low, high, std::make_index_sequence<16>()));
+}
+#endif
+
+// A row of a plane with zeros around its inputs.
+template <std::size_t kWidth>
+SPA_INLINE void MakeRow(const float* inputs, std::size_t stride,
+                        const PhaseRange& columns, std::size_t pitch,
+                        float* row) {
+#ifdef __AVX512F__
+  const bool is_short = columns.end <= 16;
+  if (kWidth == 16 && columns.begin < Smaller(columns.end, 16) &&
+      (stride == 1 || (stride == 2 && is_short))) {
+    const Vector<16> first = FirstOfRow(inputs, stride, columns);
+    StoreFirst<16>(first, row, Smaller(pitch, 16));
+    for (std::size_t k = 16; k < pitch; k += 16) {
+      Vector<16> next{};
+      if (columns.end > k) {
+        LoadSome<16>(next, inputs + (k - columns.begin), columns.end - k);
+      }
+      StoreFirst<16>(next, row + k, Smaller(pitch - k, 16));
+    }
+    return;
+  }
+#endif
+  Zero<kWidth>(row, row + columns.begin);
+  CopyStrided<kWidth>(inputs, stride, columns.end - columns.begin,
+                      row + columns.begin);
+  Zero<kWidth>(row + columns.end, row + pitch);
+}
+
 // One phase of one channel.
 template <std::size_t kWidth>
 SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
@@ -192,11 +236,8 @@ SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
   for (std::size_t i = rows.begin; i < rows.end; ++i) {
     float* row = to + i * pitch;
     const std::size_t input = rows.first + (i - rows.begin) * vertical.stride;
-    Zero<kWidth>(row, row + columns.begin);
-    CopyStrided<kWidth>(channel + input * horizontal.input + columns.first,
-                        horizontal.stride, columns.end - columns.begin,
-                        row + columns.begin);
-    Zero<kWidth>(row + columns.end, row + pitch);
+    MakeRow<kWidth>(channel + input * horizontal.input + columns.first,
+                    horizontal.stride, columns, pitch, row);
   }
   Zero<kWidth>(to + rows.end * pitch, to + shape.rows * pitch);
 }

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from spa_onnx.runtime.packing import pack_bitmask, pack_blocks
 from tests.runtime_kernels.kernel_library import needs_kernels
+from tests.spa_onnx.cli.commands import run, write_model
 
 SMAPS = Path("/proc/self/smaps_rollup")
 PAGE = 4096
-WIDTH, LAYERS, DENSITY = 2048, 8, 0.5
+WIDTH, LAYERS, DENSITY = 1024, 12, 0.5
 
 CHILD = """
 import sys
@@ -117,7 +119,7 @@ def write_chain(path: Path, packed: bytes, *, outside: bool) -> int:
 def weight(block_rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     rng = np.random.default_rng(block_rows)
     kept = rng.random((WIDTH // block_rows, WIDTH)) < DENSITY
-    made = rng.standard_normal((WIDTH, WIDTH), np.float32)
+    made = rng.standard_normal((WIDTH, WIDTH), np.float32) / np.float32(WIDTH * DENSITY) ** 0.5
     return np.where(kept.repeat(block_rows, axis=0), made, np.float32(0))
 
 
@@ -150,3 +152,40 @@ def test_weights_inside_the_model_are_seen_by_the_measurement(tmp_path: Path) ->
     path = tmp_path / "chain.onnx"
     memory = measure(path, 1, write_chain(path, PACKERS["blocks 16x1"](), outside=False))
     assert memory.loaded > 0.9 * memory.packed, memory
+
+
+def write_dense_chain(path: Path, block_rows: int) -> None:
+    """Write a chain of products with the zeros of a pattern, as ``sparsify`` leaves them."""
+    stored = [numpy_helper.from_array(weight(block_rows).T.copy(), f"w{k}") for k in range(LAYERS)]
+    nodes = []
+    for k in range(LAYERS):
+        last = "y" if k + 1 == LAYERS else f"x{k + 1}"
+        nodes.append(helper.make_node("MatMul", [f"x{k}" if k else "x", f"w{k}"], [f"m{k}"]))
+        nodes.append(helper.make_node("Tanh", [f"m{k}"], [last]))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", WIDTH]) for name in "xy"
+    ]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], stored)
+    opsets = [helper.make_opsetid("", 17)]
+    write_model(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+
+
+@needs_kernels
+@pytest.mark.slow
+@pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
+@pytest.mark.parametrize(("block_rows", "tokens"), [(16, 1), (1, 64)])
+def test_a_lowered_model_with_external_data_maps_its_weights(
+    tmp_path: Path, block_rows: int, tokens: int
+) -> None:
+    dense, lowered = tmp_path / "dense.onnx", tmp_path / "lowered.onnx"
+    write_dense_chain(dense, block_rows)
+    shape = f"x:{tokens},{WIDTH}"
+    options = ("--force", "--external-data", "--quiet", "--input-shape", shape)
+    result = run("lower", dense, "-o", lowered, *options)
+    assert result.exit_code == 0, result.output
+    model = onnx.load(lowered, load_external_data=False)
+    packed = [t for t in model.graph.initializer if t.data_type == TensorProto.UINT8]
+    assert len(packed) == LAYERS
+    memory = measure(lowered, tokens, sum(t.dims[0] for t in packed))
+    assert memory.loaded < 0.2 * memory.packed, memory
+    assert memory.run < 1.1 * memory.packed, memory

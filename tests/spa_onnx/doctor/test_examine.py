@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import spa_onnx
 from spa_onnx.doctor import examine as examining
 from spa_onnx.doctor.check import REINSTALL, Check
 from spa_onnx.doctor.examine import examine, numeric, self_test
@@ -67,6 +68,14 @@ def test_a_library_of_someone_else(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     check = library_check(Path(loaded), monkeypatch)
     assert "exports no RegisterCustomOps" in check.found
+
+
+@needs_kernels
+def test_a_library_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examining, "library_version", lambda _path: "0.0.9")
+    check = next(c for c in examine(ignore).checks if c.name == "native library")
+    assert check.found == f"version 0.0.9 with Python code of {spa_onnx.__version__}"
+    assert check.remedy == REINSTALL
 
 
 def child(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> list[Check]:

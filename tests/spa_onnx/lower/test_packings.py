@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spa_onnx.lower.packings import Packing, count_zeros, packings
+from spa_onnx.lower.packings import Packing, count_zeros, packings, refined
 from spa_onnx.runtime.packed_header import BLOCK_ROWS, read_header
 from spa_onnx.runtime.unpacking import unpack
 from tests.spa_onnx.lower.models import Array, zeroed
@@ -33,8 +33,8 @@ def test_every_way_packs_the_matrix(way: Packing) -> None:
     np.testing.assert_array_equal(unpack(way.pack(matrix)), matrix)
 
 
-def names(matrix: Array, tokens: int | None, taps: int = 1) -> list[str]:
-    return [str(way) for way in packings(count_zeros(matrix), matrix.shape[1], tokens, taps)]
+def names(matrix: Array, tokens: int | None) -> list[str]:
+    return [str(way) for way in packings(count_zeros(matrix), tokens)]
 
 
 @pytest.mark.parametrize("high", [4, 8])
@@ -56,7 +56,23 @@ def test_one_token_has_formats_of_its_own() -> None:
     assert names(zeroed(np.ones((64, 128))), 2) == ["1x1"]
 
 
-def test_many_columns_are_tried_in_chunks_of_whole_channels() -> None:
-    matrix = zeroed(np.ones((8, 300 * 9)))
-    assert "1x1/1152" in names(matrix, None, 9)
-    assert not any("/" in name for name in names(matrix[:, : 200 * 9], None, 9))
+def test_panels_are_tried_in_tiles_and_in_chunks_of_whole_channels() -> None:
+    found = refined(Packing(1, 4), 300 * 9, None, 9)
+    assert Packing(1, 4, 0, 6) in found
+    assert all(way.tile and way.chunk % (16 * 9) == 0 for way in found)
+    assert all(way.chunk * way.tile * 64 <= 9 * 32 * 1024 for way in found)
+    assert all(way.chunk == 0 for way in refined(Packing(1, 4), 32, None, 1))
+
+
+def test_blocks_of_many_rows_are_tried_with_fewer_tokens_at_once() -> None:
+    assert refined(Packing(1, 32), 768, 128, 1) == [Packing(1, 32, 0, 12), Packing(1, 32, 0, 8)]
+
+
+def test_nothing_is_refined_for_one_token() -> None:
+    assert refined(Packing(1, 16), 768, 1, 1) == []
+    assert refined(Packing(2), 768, 1, 1) == []
+
+
+def test_tiles_share_bytes() -> None:
+    assert Packing(1, 4, 32, 6).stored == Packing(1, 4, 32, 5).stored
+    assert str(Packing(1, 4, 32, 6)) == "4x1/32 by 6"

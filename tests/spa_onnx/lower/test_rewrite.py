@@ -163,3 +163,14 @@ def dense_outputs_without_inputs(model: onnx.ModelProto) -> list[Array]:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     return dense_outputs(model)
+
+
+def test_tiles_reach_the_operator_and_share_the_weight() -> None:
+    loaded = load(built(MODELS["shared weight"]))
+    view = View.of(normalise(loaded))
+    layers = find_layers(view).layers
+    made = [Lowering(x, Packing(1, 4, 0, tile)) for x, tile in zip(layers, (2, 3), strict=True)]
+    model = whole(lower_layers(view, made), loaded)
+    tiles = [a.i for node in model.graph.node for a in node.attribute if a.name == "tile"]
+    assert tiles == [2, 3]
+    assert len(model.graph.initializer) == 1

@@ -16,13 +16,14 @@ from spa_onnx.errors import (
     OriginalRefusedError,
     SamePathError,
 )
-from spa_onnx.latency.measure import Stopwatch
+from spa_onnx.latency.measure import Comparison, Stopwatch
 from spa_onnx.lower import run as stage
 from spa_onnx.lower.back import undo
 from spa_onnx.lower.config import LowerConfig
 from spa_onnx.lower.report import LowerReport
 from spa_onnx.lower.run import lower
 from spa_onnx.lower.trial import Timing, Trial
+from spa_onnx.lower.whole import Contest
 from spa_onnx.runtime.library import KernelsMissingError
 from spa_onnx.runtime.session import session
 from tests.builders import GraphBuilder
@@ -56,13 +57,11 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     def measure(trial: Trial, **_: Any) -> Timing:
         return Timing(10.0, 0.0, 0.0, {str(way): 10 * shares["layer"] for way in trial.ways})
 
-    def compare(*_: Any) -> Any:
-        from spa_onnx.latency.measure import Comparison
-
+    def compare(*_: Any) -> Comparison:
         return Comparison(np.ones(4), np.full(4, shares["model"]))
 
     monkeypatch.setattr(stage, "measure", measure)
-    monkeypatch.setattr(stage, "compare_models", compare)
+    monkeypatch.setattr(Contest, "against", compare)
     return shares
 
 
@@ -267,3 +266,18 @@ def test_a_model_that_does_not_run_is_told(
     with pytest.raises(OriginalRefusedError, match="cannot run it on the inputs"):
         lower(path, tmp_path / "out.onnx", LowerConfig(True, cache=config.cache), watch=WATCH)
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.1])
+def test_the_faster_of_the_runtimes_own_layouts_is_what_counts(
+    tmp_path: Path, ratio: float
+) -> None:
+    class Told(Stopwatch):
+        def compare(self, opened: Any, goal: float | None = None) -> Comparison:
+            with opened() as (first, second):
+                assert len(first()) == len(second()) == 1
+            return Comparison(np.ones(4), np.full(4, ratio))
+
+    path = written(built(MODELS["1x1"]), tmp_path)
+    contest = Contest(path, feeds_of(onnx.load(str(path))), 1, Path(), Told())
+    assert contest.best_level() == ("extended" if ratio < 1 else "all")

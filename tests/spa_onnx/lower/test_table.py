@@ -53,6 +53,16 @@ def test_a_layer_is_measured_once_and_kept_for_the_next_run(tmp_path: Path) -> N
     assert (watch.count, later.measured) == (2, 0)
 
 
+def test_a_fresh_table_measures_again_and_replaces_what_was_known(tmp_path: Path) -> None:
+    watch = Stopwatch()
+    for fresh in (False, True):
+        table = Table.opened(MACHINE, tmp_path, watch, fresh=fresh)
+        table.timing(*some_trial())
+        table.save()
+    assert watch.count == 2
+    assert Table.opened(MACHINE, tmp_path, watch).timing(*some_trial()).dense == 2
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -78,10 +88,13 @@ def test_layers_with_other_zeros_have_lines_of_their_own(tmp_path: Path) -> None
     table = Table.opened(MACHINE, tmp_path, watch)
     trial, zeros = some_trial()
     table.timing(trial, zeros)
-    table.timing(trial, Zeros(zeros.density + 0.001, zeros.stored, zeros.segments))
-    assert watch.count == 1
-    table.timing(trial, Zeros(zeros.density + 0.1, zeros.stored, zeros.segments))
-    assert watch.count == 2
+    table.timing(trial, Zeros(zeros.density, {**zeros.stored, 32: 0.123}, 0.321))
+    assert watch.count == 1  # no way of this layer stores so
+    table.timing(trial, Zeros(zeros.density * 1.3, zeros.stored, zeros.segments))
+    table.timing(trial, Zeros(zeros.density, {4: zeros.stored[4] / 1.3}, zeros.segments))
+    assert watch.count == 3
+    table.timing(trial, Zeros(0.0, {4: 0.0}, 0.0))
+    assert watch.count == 4
 
 
 @pytest.mark.parametrize(

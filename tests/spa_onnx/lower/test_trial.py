@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from spa_onnx.load.model import load
 from spa_onnx.lower.find import find_layers
 from spa_onnx.lower.packings import Packing
+from spa_onnx.lower.rewrite import packed_weight
 from spa_onnx.lower.sizes import Shapes
 from spa_onnx.lower.trial import WARM_UP, Trial, dense_model, measure, read_parts, sparse_model
 from spa_onnx.lower.view import View
@@ -42,7 +43,8 @@ def trials(name: str, ways: tuple[Packing, ...]) -> list[Trial]:
 def test_both_models_of_a_layer_compute_the_same(name: str) -> None:
     for trial in trials(name, (Packing(1, 4),)):
         way = trial.ways[0] if trial.ways else None
-        dense, packed = dense_model(trial, trial.weight()), sparse_model(trial, trial.weight(), way)
+        dense = dense_model(trial, trial.weight())
+        packed = sparse_model(trial, packed_weight(trial.weight(), way))
         onnx.checker.check_model(dense, full_check=True)
         feeds = feeds_of(dense)
         expected: Any = ReferenceEvaluator(dense).run(None, feeds)
@@ -51,10 +53,10 @@ def test_both_models_of_a_layer_compute_the_same(name: str) -> None:
 
 @needs_kernels
 def test_every_way_of_a_layer_is_timed() -> None:
-    ways = (Packing(1, 4), Packing(1, 1), Packing(2))
+    ways = (Packing(1, 4), Packing(1, 4, 0, 2), Packing(2))
     (trial,) = trials("shared weight", ways)[:1]
     timing = measure(trial, 1, library_path())
-    assert list(timing.ways) == ["4x1", "1x1", "bitmask"]
+    assert list(timing.ways) == ["4x1", "4x1 by 2", "bitmask"]
     assert all(time >= 0 for time in (timing.dense, *timing.ways.values()))
     assert timing.into == timing.back == 0
     assert timing.best == min(timing.ways.items(), key=lambda way: way[1])
