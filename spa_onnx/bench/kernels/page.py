@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 
 from spa_onnx.bench.kernels.cases import Row
 from spa_onnx.bench.kernels.means import Mean, means
@@ -21,7 +20,6 @@ TITLES = ("group", "pattern", "zeros", "layer", "packed as", "us", "dense us", "
           "ratio", "GFLOP/s stored", "GFLOP/s as dense", "of roofline")  # fmt: skip
 WORDS = 5
 """Columns before the first number."""
-
 EXPLANATION = (
     "Ratio: time of the runtime's fastest layout over ours, median over rounds. GFLOP/s: "
     "operations on weights that are stored, and those that a dense layer would need, over our "
@@ -94,21 +92,25 @@ def pivoted(found: Sequence[Mean]) -> tuple[list[str], list[list[str]]]:
 
 
 def print_rows(console: Console, rows: Sequence[Row], how: str) -> None:
-    """Print a line for every layer, and the means."""
-    console.print(_rich(TITLES, [cells(row) for row in rows], WORDS))
-    console.print(EXPLANATION)
+    """Print a line for every layer, and the means; a narrow window wraps lines, not columns."""
+    console.print(aligned(TITLES, [cells(row) for row in rows], WORDS), soft_wrap=True)
+    console.print(f"\n{EXPLANATION}\n")
     titles, lines = pivoted(means(rows))
-    console.print(_rich(titles, lines, 2))
-    console.print(f"{MEANS} {how}")
+    console.print(aligned(titles, lines, 2), soft_wrap=True)
+    console.print(f"\n{MEANS} {how}")
 
 
-def _rich(titles: Sequence[str], lines: Sequence[Sequence[str]], words: int) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for k, title in enumerate(titles):
-        made.add_column(title, justify="right" if k >= words else "left", no_wrap=True)
-    for line in lines:
-        made.add_row(*line)
-    return made
+def aligned(titles: Sequence[str], lines: Sequence[Sequence[str]], words: int) -> str:
+    """Return a table of text whose columns are as wide as they need, numbers to the right."""
+    table_of = [titles, *lines]
+    widths = [max(map(len, column)) for column in zip(*table_of, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if k >= words else text.ljust(width)
+            for k, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table_of
+    )
 
 
 def markdown(page: Page, rows: Sequence[Row], how: str) -> str:
