@@ -88,9 +88,9 @@ int SpaRunConvolution(const SpaConvolution* c, size_t repeats, char* error,
     const spa::Packed weight = spa::ParsePacked(with.packed, with.packed_size);
     const size_t taps = c->kernel[0] * c->kernel[1];
     spa::CheckConvolution(weight, c->channels, taps);
-    const spa::ConvolutionLayer layer{
-        spa::KernelsOf(with), weight, spa::EpilogueOf(with), with.tile,
-        spa::PartsOf(weight, taps), {}};
+    const spa::ConvolutionLayer layer{spa::KernelsOf(with),       weight,
+                                      spa::EpilogueOf(with),      with.tile,
+                                      spa::PartsOf(weight, taps), {}};
     for (size_t i = 0; i < repeats; ++i) {
       spa::RunConvolution(
           layer,

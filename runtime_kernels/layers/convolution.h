@@ -21,7 +21,7 @@ struct ConvolutionLayer {
   const Kernels& kernels;
   Packed weight;  // kind blocks; columns are channels times taps
   Epilogue epilogue;
-  std::size_t tile = 0;  // most vectors of positions; 0: the kernel's own
+  std::size_t tile = 0;     // most vectors of positions; 0: the kernel's own
   std::vector<Part> parts;  // of a grouped convolution, or one
   OffsetTables tables;
 };

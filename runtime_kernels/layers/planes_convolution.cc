@@ -65,8 +65,8 @@ struct Planes {
     const std::size_t place = tap % h.kernel * h.dilation;
     const std::size_t phase =
         row % v.stride * shape.horizontal_phases + place % h.stride;
-    return (plane * channel + phase * shape.rows * shape.pitch + row / v.stride * shape.pitch +
-            place / h.stride) *
+    return (plane * channel + phase * shape.rows * shape.pitch +
+            row / v.stride * shape.pitch + place / h.stride) *
            sizeof(float);
   }
 
@@ -166,11 +166,11 @@ void RunImage(const Planes& work, const Offsets& offsets, float* planes,
 // All outputs need all planes.
 void RunTogether(const Planes& work, const Parallel& parallel) {
   const std::size_t floats = FloatsOf(work, work.call.channels);
-  const auto offsets = work.layer.tables.Get(
-      work.layer.weight, {work.channel, work.shape.pitch},
-      [&](std::size_t column) {
-        return work.Offset(column, column / work.Taps());
-      });
+  const auto offsets =
+      work.layer.tables.Get(work.layer.weight, {work.channel, work.shape.pitch},
+                            [&](std::size_t column) {
+                              return work.Offset(column, column / work.Taps());
+                            });
   const Floats planes(parallel.memory(), floats);
   ClearEnd(planes.get(), floats);
   for (std::size_t image = 0; image < work.call.images; ++image) {

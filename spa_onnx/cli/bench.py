@@ -11,6 +11,7 @@ import click
 
 from spa_onnx.cli.criteria import criteria
 from spa_onnx.cli.files import check_texts, write_text
+from spa_onnx.cli.kernels import kernels
 from spa_onnx.cli.latency import latency
 from spa_onnx.cli.models import told
 from spa_onnx.cli.options import FILE, verify_option
@@ -36,6 +37,7 @@ def bench() -> None:
 
 
 bench.add_command(criteria)
+bench.add_command(kernels)
 bench.add_command(latency)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,10 @@ from spa_onnx.cli.options import (
     seed_option,
 )
 from spa_onnx.cli.terminal import console, progress
-from spa_onnx.sparse.config import ALLOCATION, SELECTION, SparsifyConfig
+from spa_onnx.sparse.names import ALLOCATION, SELECTION
+
+if TYPE_CHECKING:
+    from spa_onnx.sparse.config import SparsifyConfig
 
 STANDARD_OUTPUT = Path("-")
 
@@ -91,6 +94,8 @@ def sparsify(
     The graph stays as it is and runs everywhere.
     """
     # every other option is the field of the configuration that has its name
+    from spa_onnx.sparse.config import SparsifyConfig
+
     config = SparsifyConfig(**fields)
     printed = report_out == STANDARD_OUTPUT
     _check_files(model, output, config, None if printed else report_out)

@@ -8,13 +8,11 @@ from typing import Any, Literal
 
 from spa_onnx.config import PROOF_MEMORY, STATISTICS_MEMORY, PruneConfig
 from spa_onnx.errors import UsageError
+from spa_onnx.sparse.names import SELECTION
 from spa_onnx.sparse.pattern import Pattern, parse_pattern
 
 AUTO = "auto"
 """The pattern that is chosen layer by layer."""
-
-SELECTION = "admm"
-ALLOCATION = "rate-distortion"
 
 
 @dataclass(frozen=True, slots=True)

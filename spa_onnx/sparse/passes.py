@@ -8,7 +8,8 @@ from typing import Any
 from spa_onnx.allocate.problem import Allocation
 from spa_onnx.registry import find_pass
 from spa_onnx.score.protocol import needs_of
-from spa_onnx.sparse.config import ALLOCATION, SparsifyConfig
+from spa_onnx.sparse.config import SparsifyConfig
+from spa_onnx.sparse.names import ALLOCATION
 from spa_onnx.sparse.selection import Selection
 
 

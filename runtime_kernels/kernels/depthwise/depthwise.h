@@ -3,8 +3,8 @@
 //   Y[h, w] = act(bias + sum over taps j of value[j] plane[h, w + offset[j]] +
 //                 Z[h, w])
 //
-// Rows of outputs lie in vector lanes; several rows are summed together, so that
-// each value is spread once for all of them.
+// Rows of outputs lie in vector lanes; several rows are summed together, so
+// that each value is spread once for all of them.
 
 #ifndef SPA_KERNELS_DEPTHWISE_DEPTHWISE_H_
 #define SPA_KERNELS_DEPTHWISE_DEPTHWISE_H_

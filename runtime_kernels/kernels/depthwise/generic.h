@@ -24,7 +24,8 @@ SPA_INLINE void SumTaps(const DepthwiseCall& call, std::size_t row,
   const float* plane = call.plane + row * call.pitch + column;
   for (std::size_t j = 0; j < call.taps; ++j) {
     const char* tap = reinterpret_cast<const char*>(plane) + call.offsets[j];
-    const Vector<kWidth> value = Spread<kWidth>(Values::At(call.values + j * Values::kSize));
+    const Vector<kWidth> value =
+        Spread<kWidth>(Values::At(call.values + j * Values::kSize));
     SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
       SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
         Vector<kWidth> x;

@@ -14,12 +14,8 @@ namespace spa {
 template <typename Isa>
 static constexpr Kernels MakeKernels(const char* name,
                                      const BlocksLanesKernel& blocks_lanes) {
-  return {name,
-          MakeTiles<Isa>(),
-          MakeBlocksPanel<Isa>(),
-          blocks_lanes,
-          MakeRowDot<Isa>(),
-          MakeDepthwise<Isa>()};
+  return {name,         MakeTiles<Isa>(),  MakeBlocksPanel<Isa>(),
+          blocks_lanes, MakeRowDot<Isa>(), MakeDepthwise<Isa>()};
 }
 
 }  // namespace spa

@@ -5,6 +5,7 @@
 namespace spa {
 
 extern const BlocksLanesKernel blocks_lanes_portable;
-const Kernels kernels_portable = MakeKernels<Portable>("portable", blocks_lanes_portable);
+const Kernels kernels_portable =
+    MakeKernels<Portable>("portable", blocks_lanes_portable);
 
 }  // namespace spa

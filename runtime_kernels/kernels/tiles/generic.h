@@ -186,8 +186,8 @@ SPA_INLINE void Zero(float* from, const float* end) {
 SPA_INLINE Vector<16> FirstOfRow(const float* inputs, std::size_t stride,
                                  const PhaseRange& columns) {
   const std::size_t end = Smaller(columns.end, 16);
-  const auto inside = static_cast<__mmask16>(((1u << end) - 1) &
-                                             ~((1u << columns.begin) - 1));
+  const auto inside =
+      static_cast<__mmask16>(((1u << end) - 1) & ~((1u << columns.begin) - 1));
   if (stride == 1) return _mm512_maskz_expandloadu_ps(inside, inputs);
   const std::size_t floats = 2 * (end - columns.begin) - 1;
   Vector<16> low, high{};

@@ -1,62 +1,96 @@
-"""Seconds of layers, in rounds in which all ways to run them take turns."""
+"""Time a sparse layer against the runtime's dense ones."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spa_onnx.bench.kernels.bound import Bound, aligned
+from spa_onnx.bench.kernels.forms import Form, forms
 from spa_onnx.bench.kernels.models import dense_sessions, sparse_session
+from spa_onnx.bench.kernels.roofline import second_level_cache
 from spa_onnx.bench.kernels.shapes import Layer
-from spa_onnx.bench.kernels.weights import Form, forms, masked
+from spa_onnx.bench.kernels.timing import Timing
+from spa_onnx.bench.kernels.turns import clock_for, in_turns
+from spa_onnx.bench.kernels.weights import masked
 from spa_onnx.errors import SpaError
 from spa_onnx.sparse.pattern import Pattern, parse_pattern
 
-FloatArray = NDArray[np.float64]
-TUNING_ROUNDS = 3
+Float32Array = NDArray[np.float32]
+
+TUNING_ROUNDS = 6
+TUNING_SECONDS = 0.005
+"""Of a candidate's turn. Noise only ever adds, so the least of some short turns decides."""
+
 ROUND_SECONDS = 0.02
-"""That a session runs in one round, at least."""
+"""Of a turn that counts."""
+
+FEWEST = 3
+"""Copies of a layer, at least."""
+
+CACHES = 2
+"""Second-level caches that our copies fill at least; dense ones are larger anyway."""
+
+LARGE = 2**22
+"""Weights of a layer whose copies are not all drawn."""
+
+HALF_ROUNDING = 2.0**-11
+"""Of a number that is stored as float16, relative to it."""
 
 
 class WrongLayerError(SpaError):
     """A sparse layer's output is not the dense one's."""
 
     def __init__(self, layer: Layer, form: Form, distance: float) -> None:
-        super().__init__(f"layer {layer}, packed as {form}: output differs by {distance:.3g}")
+        super().__init__(
+            f"layer {layer}, packed as {form}: the output differs from the dense one by "
+            f"{distance:.3g} of its largest value. Please report it with `spa-onnx doctor --json`"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One layer with one pattern.
-
-    Attributes:
-        dense: seconds of the runtime's fastest way.
-        way: that way's name.
-        sparse: seconds of ours.
-        form: how its weight is packed.
-        ratio: median over rounds of dense over sparse.
-        stored: weights that are stored.
-    """
+@dataclass(frozen=True)
+class Copies:
+    """A layer several times over: weights of one pattern and inputs, all different."""
 
     layer: Layer
-    pattern: str
-    sparsity: float
-    dense: float
-    way: str
-    sparse: float
-    form: Form
-    ratio: float
-    stored: int
+    pattern: Pattern
+    weights: Sequence[Float32Array]
+    inputs: Sequence[Float32Array]
 
-    @property
-    def gigaflops(self) -> float:
-        """Return billions of operations a second on weights that are stored."""
-        return 2e-9 * self.stored * self.layer.positions / self.sparse
+    @staticmethod
+    def drawn(layer: Layer, pattern: Pattern, sparsity: float, count: int) -> Copies:
+        """Return random ones, the same every time.
+
+        Copies of a large weight have its rows in another order, which takes less time to make.
+        """
+        random = np.random.default_rng(0)
+        if layer.rows * layer.columns < LARGE or layer.rows % pattern.outputs:
+            weights = [masked(layer, pattern, sparsity, random) for _ in range(count)]
+        else:
+            first = masked(layer, pattern, sparsity, random)
+            weights = [np.roll(first, k * pattern.outputs, axis=0) for k in range(count)]
+        inputs = [aligned(layer.x_shape) for _ in range(count)]
+        for x in inputs:
+            random.standard_normal(dtype=np.float32, out=x)
+        return Copies(layer, pattern, weights, inputs)
+
+    @cached_property
+    def stored(self) -> int:
+        """Return the weights of a copy that are not zero."""
+        return int(np.count_nonzero(self.weights[0]))
+
+    def packed(self, form: Form, count: int | None = None) -> list[bytes]:
+        """Return the packed weights of the first copies, or of all."""
+        return [form.pack(weight) for weight in self.weights[:count]]
+
+    def ours(self, form: Form, packed: Sequence[bytes], threads: int) -> Bound:
+        """Return copies in a session with our operators."""
+        return Bound(sparse_session(self.layer, packed, form, threads), self.inputs, self.layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,104 +107,85 @@ class Bench:
     rounds: int = 9
     half: bool = False
 
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Return the time in seconds."""
-        return time.thread_time if self.threads == 1 else time.perf_counter
-
     def time(self, layer: Layer, name: str, sparsity: float, megabytes: int) -> Timing:
-        """Return how long a layer takes, with the best of the forms that suit it."""
+        """Return how long a layer takes, with the best of the forms that suit its pattern.
+
+        Args:
+            layer: to time.
+            name: of the pattern.
+            sparsity: share of zeros, where the pattern does not say it.
+            megabytes: that one run of all dense copies touches, at least.
+
+        Raises:
+            WrongLayerError: what a form computes is not what the runtime computes.
+        """
         pattern = parse_pattern(name)
-        copies = max(3, round(megabytes * 1e6 / (4 * footprint(layer))))
-        random = np.random.default_rng(0)
-        weights = [masked(layer, pattern, sparsity, random) for _ in range(copies)]
-        inputs = [random.standard_normal(layer.x_shape, np.float32) for _ in weights]
+        zeros = sparsity if pattern.sparsity is None else pattern.sparsity
+        cold = math.ceil(CACHES * second_level_cache() / (4 * floats_of(layer, 1 - zeros)))
+        count = max(FEWEST, round(megabytes * 1e6 / (4 * floats_of(layer, 1))), cold)
+        copies = Copies.drawn(layer, pattern, zeros, count)
         dense = {
-            way: Bound(found, inputs, layer)
-            for way, found in dense_sessions(layer, weights, self.threads).items()
+            way: Bound(session, copies.inputs, layer)
+            for way, session in dense_sessions(layer, copies.weights, self.threads)
         }
-        form = self.best_form(layer, pattern, weights, inputs, dense)
-        ours = Bound(sparse_session(layer, weights, form, self.threads), inputs, layer)
-        seconds = self.rounds_of({**dense, "sparse": ours}, self.rounds)
-        way = min(dense, key=lambda way: float(np.median(seconds[way])))
+        expected = next(iter(dense.values())).results()
+        tried = self.try_forms(copies, expected, min(count, max(FEWEST, cold, count // 4)))
+        form = min(tried, key=lambda form: tried[form])
+        return self.race(copies, dense, form, expected, tried, zeros)
+
+    def try_forms(
+        self, copies: Copies, expected: Sequence[Float32Array], few: int
+    ) -> dict[Form, float]:
+        """Return the least seconds of a copy in a few rounds for each form, all checked."""
+        candidates = forms(copies.layer, copies.pattern, half=self.half)
+        bound = {f: copies.ours(f, copies.packed(f, few), self.threads) for f in candidates}
+        for form, b in bound.items():
+            check(copies.layer, form, b.results(), expected[:few])
+        rounds = TUNING_ROUNDS if len(candidates) > 1 else 1
+        runs = {form: b.run for form, b in bound.items()}
+        seconds = in_turns(runs, rounds, TUNING_SECONDS, clock_for(self.threads))
+        return {form: float(np.min(taken)) / few for form, taken in seconds.items()}
+
+    def race(
+        self, copies: Copies, dense: Mapping[str, Bound], form: Form,
+        expected: Sequence[Float32Array], tried: Mapping[Form, float], sparsity: float,
+    ) -> Timing:  # fmt: skip
+        """Return the times of one form and of the dense ways, run in turns."""
+        layer, count = copies.layer, len(copies.weights)
+        packed = copies.packed(form)
+        ours = copies.ours(form, packed, self.threads)
+        check(layer, form, ours.results(), expected)
+        runs = {"sparse": ours.run} | {way: bound.run for way, bound in dense.items()}
+        seconds = in_turns(runs, self.rounds, ROUND_SECONDS, clock_for(self.threads))
+        check(layer, form, ours.outputs, expected)
+        sparse = seconds.pop("sparse")
+        ways = {way: float(np.median(taken)) / count for way, taken in seconds.items()}
+        way = min(ways, key=lambda way: ways[way])
         return Timing(
-            layer, name, pattern.sparsity or sparsity, float(np.median(seconds[way])) / copies, way,
-            float(np.median(seconds["sparse"])) / copies, form,
-            float(np.median(seconds[way] / seconds["sparse"])), int(np.count_nonzero(weights[0])),
+            layer, str(copies.pattern), sparsity, form, float(np.median(sparse)) / count, ways, way,
+            tuple(map(float, seconds[way] / sparse)), copies.stored,
+            len(packed[0]), count, tried,
         )  # fmt: skip
 
-    def best_form(
-        self, layer: Layer, pattern: Pattern, weights: Sequence[Any], inputs: Sequence[Any],
-        dense: Mapping[str, Bound],
-    ) -> Form:  # fmt: skip
-        """Return the form that took the least time in a few rounds, each checked."""
-        few = max(3, len(weights) // 4)
-        expected = dense["nchw" if "nchw" in dense else "dense"].first()
-        times: dict[Form, float] = {}
-        candidates = [self.with_half(form) for form in forms(layer, pattern)]
-        for form in candidates:
-            bound = Bound(sparse_session(layer, weights[:few], form, self.threads), inputs, layer)
-            check(layer, form, bound.first(), expected)
-            if len(candidates) > 1:
-                times[form] = float(np.min(self.rounds_of({"": bound}, TUNING_ROUNDS)[""]))
-        return min(times, key=lambda form: times[form]) if times else candidates[0]
 
-    def with_half(self, form: Form) -> Form:
-        """Return the form with the values that are asked for."""
-        return Form(form.kind, form.block_rows, form.chunk, form.tile, self.half)
-
-    def rounds_of(self, bound: Mapping[str, Bound], rounds: int) -> dict[str, FloatArray]:
-        """Return seconds of one run of every session in each round."""
-        repeats = {name: max(1, int(ROUND_SECONDS / self.once(b))) for name, b in bound.items()}
-        found: dict[str, list[float]] = {name: [] for name in bound}
-        for _ in range(rounds):
-            for name, b in bound.items():
-                start = self.clock()
-                for _ in range(repeats[name]):
-                    b.run()
-                found[name].append((self.clock() - start) / repeats[name])
-        return {name: np.array(times) for name, times in found.items()}
-
-    def once(self, bound: Bound) -> float:
-        """Return the seconds of one run, after a warm-up."""
-        bound.run()
-        start = time.perf_counter()
-        bound.run()
-        return time.perf_counter() - start
+def floats_of(layer: Layer, density: float) -> int:
+    """Return the floats of a weight of so many values, input and output."""
+    weight = math.ceil(density * layer.rows * layer.columns)
+    return weight + math.prod(layer.x_shape) + math.prod(layer.y_shape)
 
 
-class Bound:
-    """A session with inputs and outputs in place."""
+def check(
+    layer: Layer, form: Form, found: Sequence[Float32Array], expected: Sequence[Float32Array]
+) -> None:
+    """Refuse outputs that rounding does not explain.
 
-    def __init__(self, session: Any, inputs: Sequence[Any], layer: Layer) -> None:
-        value: Any = import_module("onnxruntime").OrtValue
-        self.session = session
-        self.binding = session.io_binding()
-        self.outputs = []
-        for i, _ in enumerate(session.get_inputs()):
-            self.binding.bind_ortvalue_input(f"x{i}", value.ortvalue_from_numpy(inputs[i]))
-            y = value.ortvalue_from_numpy(np.zeros(layer.y_shape, np.float32))
-            self.binding.bind_ortvalue_output(f"y{i}", y)
-            self.outputs.append(y)
-
-    def run(self) -> None:
-        """Run all copies of the layer."""
-        self.session.run_with_iobinding(self.binding)
-
-    def first(self) -> Any:
-        """Return the first copy's output."""
-        self.run()
-        return self.outputs[0].numpy()
-
-
-def footprint(layer: Layer) -> int:
-    """Return the floats of weight, input and output."""
-    floats = layer.rows * layer.columns + np.prod(layer.x_shape) + np.prod(layer.y_shape)
-    return int(floats)
-
-
-def check(layer: Layer, form: Form, found: Any, expected: Any) -> None:
-    """Refuse an output that rounding does not explain."""
-    distance = float(np.abs(found - expected).max() / max(1e-6, float(np.abs(expected).max())))
-    if not distance <= (2e-3 if form.half else 1e-5):
-        raise WrongLayerError(layer, form, distance)
+    Sums of n products in another order differ by about sqrt(n) roundings; the factor leaves room
+    for the largest of many outputs.
+    """
+    rounding = float(np.finfo(np.float32).eps) * math.sqrt(layer.columns)
+    bound = 4 * (rounding + (HALF_ROUNDING if form.half else 0.0))
+    for ours, dense in zip(found, expected, strict=True):
+        scale = float(np.max(np.abs(dense), initial=0.0)) or 1.0
+        distance = float(np.max(np.abs(ours - dense), initial=0.0)) / scale
+        if not distance <= bound:  # NaN is no small distance
+            raise WrongLayerError(layer, form, distance)

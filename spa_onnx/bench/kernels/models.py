@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -10,34 +11,58 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from spa_onnx.bench.kernels.forms import Form
 from spa_onnx.bench.kernels.shapes import Convolution, Layer, Linear
-from spa_onnx.bench.kernels.weights import Form
+from spa_onnx.latency.options import timed_options
+from spa_onnx.latency.vector import vector_lanes
 from spa_onnx.runtime.session import session
 
 Float32Array = NDArray[np.float32]
-BLOCK = 16
-"""Channels that lie together in the runtime's blocked layout where vectors hold 16 floats."""
+Tensors = Sequence[tuple[str, NDArray[Any]]]
+
+NCHWC = "com.microsoft.nchwc"
+NARROWEST = 8
+"""Lanes of a vector from which on the runtime has a blocked layout."""
 
 
-def dense_sessions(layer: Layer, weights: Sequence[Float32Array], threads: int) -> dict[str, Any]:
-    """Return the runtime's own ways to run the layer, by name."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Of a session.
+
+    Attributes:
+        threads: that a node may use.
+        blocked: let the runtime change convolutions to its blocked layout.
+        prepacked: let it bring constant weights into the order in which its kernels read them.
+    """
+
+    threads: int
+    blocked: bool = True
+    prepacked: bool = True
+
+
+def dense_sessions(
+    layer: Layer, weights: Sequence[Float32Array], threads: int
+) -> Iterator[tuple[str, Any]]:
+    """Yield the runtime's own ways to run the layer, by name.
+
+    The first one's outputs are right; the blocked convolutions read the same numbers in another
+    order, which takes the same time.
+    """
     if isinstance(layer, Linear):
         nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"y{i}"]) for i in ids(weights)]
         tensors = [(f"w{i}", np.ascontiguousarray(w.T)) for i, w in enumerate(weights)]
-        return {"dense": opened(layer, nodes, tensors, threads)}
+        yield "packed", opened(layer, nodes, tensors, Options(threads))
+        yield "unpacked", opened(layer, nodes, tensors, Options(threads, prepacked=False))
+        return
     shape = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
     tensors = [(f"w{i}", w.reshape(shape)) for i, w in enumerate(weights)]
-    found = {
-        "nchw": opened(layer, convolutions(layer, weights, ""), tensors, threads, blocked=False)
-    }
-    if layer.inputs % BLOCK == 0 and layer.outputs % BLOCK == 0:
-        nodes = convolutions(layer, weights, "com.microsoft.nchwc")
-        found["nchwc"] = opened(layer, nodes, tensors, threads)
-    return found
+    yield "nchw", opened(layer, _dense(layer, weights), tensors, Options(threads, blocked=False))
+    block = vector_lanes()
+    if block >= NARROWEST and layer.inputs % block == layer.outputs % block == 0:
+        yield "nchwc", opened(layer, _dense(layer, weights, NCHWC), tensors, Options(threads))
 
 
-def convolutions(layer: Convolution, weights: Sequence[Float32Array], domain: str) -> list[Any]:
-    """Return dense nodes; the blocked ones read weights in another order, in the same time."""
+def _dense(layer: Convolution, weights: Sequence[Float32Array], domain: str = "") -> list[Any]:
     pad = layer.kernel // 2
     return [
         helper.make_node(
@@ -48,8 +73,9 @@ def convolutions(layer: Convolution, weights: Sequence[Float32Array], domain: st
     ]  # fmt: skip
 
 
-def sparse_session(layer: Layer, weights: Sequence[Float32Array], form: Form, threads: int) -> Any:
-    """Return a session with our ops."""
+def sparse_session(layer: Layer, weights: Sequence[bytes], form: Form, threads: int) -> Any:
+    """Return a session with our operators over packed weights."""
+    facts: dict[str, Any]
     if isinstance(layer, Linear):
         op, facts = "SparseLinear", {"out_features": layer.outputs}
     else:
@@ -65,36 +91,33 @@ def sparse_session(layer: Layer, weights: Sequence[Float32Array], form: Form, th
         )
         for i in ids(weights)
     ]
-    tensors = [(f"w{i}", np.frombuffer(form.pack(w), np.uint8)) for i, w in enumerate(weights)]
-    return opened(layer, nodes, tensors, threads)
+    tensors = [(f"w{i}", np.frombuffer(w, np.uint8)) for i, w in enumerate(weights)]
+    return opened(layer, nodes, tensors, Options(threads))
 
 
-def ids(weights: Sequence[Float32Array]) -> range:
+def ids(copies: Sequence[object]) -> range:
     """Return the numbers of the copies."""
-    return range(len(weights))
+    return range(len(copies))
 
 
-def opened(
-    layer: Layer, nodes: Sequence[Any], tensors: Sequence[tuple[str, Any]], threads: int,
-    *, blocked: bool = True,
-) -> Any:  # fmt: skip
+def opened(layer: Layer, nodes: Sequence[Any], tensors: Tensors, options: Options) -> Any:
     """Return a session over copies of a layer."""
-    runtime: Any = import_module("onnxruntime")
     float32 = TensorProto.FLOAT
     graph = helper.make_graph(
         list(nodes),
         "layers",
-        [helper.make_tensor_value_info(f"x{i}", float32, layer.x_shape) for i in range(len(nodes))],
-        [helper.make_tensor_value_info(f"y{i}", float32, layer.y_shape) for i in range(len(nodes))],
-        [numpy_helper.from_array(array, name) for name, array in tensors],
+        [helper.make_tensor_value_info(f"x{i}", float32, layer.x_shape) for i in ids(nodes)],
+        [helper.make_tensor_value_info(f"y{i}", float32, layer.y_shape) for i in ids(nodes)],
     )
-    domains = ["com.microsoft.nchwc", "ai.spa"]
-    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(d, 1) for d in domains)]
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    levels = runtime.GraphOptimizationLevel
-    options.graph_optimization_level = (
-        levels.ORT_ENABLE_ALL if blocked else levels.ORT_ENABLE_EXTENDED
-    )
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(d, 1) for d in (NCHWC, "ai.spa"))]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    return session(model.SerializeToString(), sess_options=options)
+    for name, array in tensors:  # added last, since what makes graphs and models copies them
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    levels: Any = import_module("onnxruntime").GraphOptimizationLevel
+    settings = timed_options(options.threads)
+    settings.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if options.blocked else levels.ORT_ENABLE_EXTENDED
+    )
+    if not options.prepacked:
+        settings.add_session_config_entry("session.disable_prepacking", "1")
+    return session(model.SerializeToString(), sess_options=settings)

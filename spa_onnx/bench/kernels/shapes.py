@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spa_onnx.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -64,7 +66,7 @@ class Convolution:
 
     @property
     def positions(self) -> int:
-        """Return how often each weight is multiplied, padding included."""
+        """Return how often each weight is multiplied; with padding too, as rates usually count."""
         return self.size**2
 
     @property
@@ -94,12 +96,14 @@ class Group:
         patterns: as ``sparsify`` names them.
         megabytes: of weights and tensors that one round of dense layers touches, so that they come
             from beyond the second-level cache, or for decoding from memory.
+        together: the name under which its layers are averaged with those of other groups too.
     """
 
     name: str
     layers: Sequence[Layer]
     patterns: Sequence[str]
     megabytes: int = 24
+    together: str = ""
 
 
 def _linear(tokens: int) -> list[Layer]:
@@ -111,14 +115,15 @@ RESNET = [(256, 64, 56), (64, 256, 56), (512, 128, 28), (128, 512, 28), (1024, 2
 MOBILE = [(32, 192, 28), (192, 64, 14), (64, 384, 14), (96, 576, 14), (160, 960, 7), (960, 160, 7)]
 SQUARE = [(64, 56), (128, 28), (256, 14), (512, 7)]
 ROWS = ("unstructured", "4x1", "8x1")
+MANY_TOKENS = "linear, 128 or more"
 TOKENS = ("unstructured", "4x1", "8x1", "16x1", "32x1")
 
 GROUPS = (
     Group("1x1", [Convolution(i, o, s) for i, o, s in RESNET], ROWS),
     Group("1x1-mobile", [Convolution(i, o, s) for i, o, s in MOBILE], ROWS),
     Group("3x3", [Convolution(c, c, s, 3) for c, s in SQUARE], ROWS),
-    Group("linear-128", _linear(128), TOKENS),
-    Group("linear-196", _linear(196), TOKENS),
+    Group("linear-128", _linear(128), TOKENS, together=MANY_TOKENS),
+    Group("linear-196", _linear(196), TOKENS, together=MANY_TOKENS),
     Group("linear-16", _linear(16), TOKENS),
     Group(
         "decode",
@@ -127,3 +132,16 @@ GROUPS = (
         megabytes=700,
     ),
 )
+
+
+def find_groups(names: Sequence[str]) -> list[Group]:
+    """Return the groups of these names, each once; without names all.
+
+    Raises:
+        UsageError: there is no such group.
+    """
+    known = {group.name: group for group in GROUPS}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no group {name!r}; --list tells of {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names or known)]
