@@ -1,4 +1,4 @@
-"""Names of the passes that ``sparsify`` takes unless told otherwise; light enough for the command line."""
+"""Names of the passes that ``sparsify`` takes unless told otherwise."""
 
 SELECTION = "admm"
 ALLOCATION = "rate-distortion"
