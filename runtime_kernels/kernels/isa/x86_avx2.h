@@ -1,4 +1,4 @@
-// What the kernels ask of Avx2 vectors.
+// Vectors of 8 floats: AVX2, FMA and F16C.
 
 #ifndef SPA_KERNELS_ISA_X86_AVX2_H_
 #define SPA_KERNELS_ISA_X86_AVX2_H_

@@ -1,4 +1,4 @@
-// What the kernels ask of Avx512 vectors.
+// Vectors of 16 floats: AVX-512 with F, BW, DQ and VL.
 
 #ifndef SPA_KERNELS_ISA_X86_AVX512_H_
 #define SPA_KERNELS_ISA_X86_AVX512_H_

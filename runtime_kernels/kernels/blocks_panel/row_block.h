@@ -1,0 +1,175 @@
+// One row block of blocks_panel over one tile, templated on the vector width
+// and on how many sums are kept in registers. Everything is `static`; see
+// support/vectors.h.
+
+#ifndef SPA_KERNELS_BLOCKS_PANEL_ROW_BLOCK_H_
+#define SPA_KERNELS_BLOCKS_PANEL_ROW_BLOCK_H_
+
+#include "kernels/epilogue.h"
+#include "support/vectors.h"
+
+namespace spa {
+
+// Blocks in flight, each with sums of its own, so that enough FMAs are
+// independent to hide their 4 cycles on 2 ports.
+template <std::size_t kRows, std::size_t kVectors>
+constexpr std::size_t kInFlight = kRows * kVectors >= 5   ? 1
+                                  : kRows * kVectors >= 4 ? 2
+                                  : kRows * kVectors == 3 ? 3
+                                  : kRows * kVectors == 2 ? 4
+                                                          : 8;
+
+// sums += W[rows of one block, column] X[column, positions].
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void AddBlock(const char* column, const unsigned char* values,
+                         Vector<kWidth> (&sums)[kRows][kVectors]) {
+  Vector<kWidth> x[kVectors];
+  SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+    Load<kWidth>(x[k], column + k * kWidth * sizeof(float));
+  }
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    const Vector<kWidth> value =
+        Spread<kWidth>(FloatAt(values + r * sizeof(float)));
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      sums[r][k] += value * x[k];
+    }
+  }
+}
+
+// kStride: rows of a stored block, of which kRows are multiplied here.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+SPA_INLINE void AddBlocks(const char* panel, const std::int32_t* offsets,
+                          const unsigned char* values, std::size_t count,
+                          Vector<kWidth> (&sums)[kRows][kVectors]) {
+  constexpr std::size_t kApart = kInFlight<kRows, kVectors>;
+  constexpr std::size_t kBlock = kStride * sizeof(float);
+  if constexpr (kApart == 1) {
+    for (std::size_t j = 0; j < count; ++j) {
+      AddBlock<kWidth>(panel + offsets[j], values + j * kBlock, sums);
+    }
+  } else {
+    Vector<kWidth> apart[kApart][kRows][kVectors];
+    SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
+      SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+        SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+          apart[i][r][k] = i == 0 ? sums[r][k] : Vector<kWidth>{};
+        }
+      }
+    }
+    std::size_t j = 0;
+    for (; j + kApart <= count; j += kApart) {
+      SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
+        AddBlock<kWidth>(panel + offsets[j + i], values + (j + i) * kBlock,
+                         apart[i]);
+      }
+    }
+    for (; j < count; ++j) {
+      AddBlock<kWidth>(panel + offsets[j], values + j * kBlock, apart[0]);
+    }
+    SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+      SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+        sums[r][k] = apart[0][r][k];
+        SPA_UNROLL for (std::size_t i = 1; i < kApart; ++i) {
+          sums[r][k] += apart[i][r][k];
+        }
+      }
+    }
+  }
+}
+
+// What is done to whole sums before they are stored.
+struct Ending {
+  const float* residual;  // of the block's first row, or null
+  const Epilogue* epilogue;
+};
+
+// sums += the floats at `from`, row by row.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void AddFloats(const float* from, std::size_t stride,
+                          std::size_t last_lanes,
+                          Vector<kWidth> (&sums)[kRows][kVectors]) {
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      const float* at = from + r * stride + k * kWidth;
+      Vector<kWidth> other;
+      if (k + 1 < kVectors) {
+        Load<kWidth>(other, at);
+      } else {
+        LoadFirst<kWidth>(other, at, last_lanes);
+      }
+      sums[r][k] += other;
+    }
+  }
+}
+
+// `apply` to every vector, as straight code.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors,
+          typename Apply>
+SPA_INLINE void ForEachSum(Vector<kWidth> (&sums)[kRows][kVectors],
+                           const Apply& apply) {
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      sums[r][k] = apply(sums[r][k]);
+    }
+  }
+}
+
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void ActivateSums(const Epilogue& epilogue,
+                             Vector<kWidth> (&sums)[kRows][kVectors]) {
+  using V = Vector<kWidth>;
+  switch (epilogue.activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return ForEachSum<kWidth>(sums, [](V x) { return x < V{} ? V{} : x; });
+    case Activation::kClip:
+      return ForEachSum<kWidth>(sums, [&](V x) {
+        return ClipTo<kWidth>(x, epilogue.low, epilogue.high);
+      });
+    default:
+      return ForEachSum<kWidth>(
+          sums, [&](V x) { return ActivateSlowly<kWidth>(x, epilogue); });
+  }
+}
+
+// One row block over one tile, whose last vector has `last_lanes` positions. A
+// function of its own, so that nothing of the loops around it takes registers:
+// with blocks this short, every spill shows. Sums start at the bias or, if that
+// is null, at what `y` holds.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+static __attribute__((noinline)) void MultiplyRowBlock(
+    const char* panel, const std::int32_t* offsets, const unsigned char* values,
+    std::size_t count, float* y, std::size_t stride, std::size_t last_lanes,
+    const float* bias, const Ending* ending) {
+  Vector<kWidth> sums[kRows][kVectors];
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    const Vector<kWidth> start =
+        bias == nullptr ? Vector<kWidth>{} : Spread<kWidth>(bias[r]);
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
+  }
+  if (bias == nullptr) AddFloats<kWidth>(y, stride, last_lanes, sums);
+  AddBlocks<kWidth, kStride>(panel, offsets, values, count, sums);
+  if (ending != nullptr) {
+    if (ending->residual != nullptr) {
+      AddFloats<kWidth>(ending->residual, stride, last_lanes, sums);
+    }
+    ActivateSums<kWidth>(*ending->epilogue, sums);
+  }
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      float* at = y + r * stride + k * kWidth;
+      if (k + 1 < kVectors) {
+        Store<kWidth>(sums[r][k], at);
+      } else {
+        StoreFirst<kWidth>(sums[r][k], at, last_lanes);
+      }
+    }
+  }
+}
+
+}  // namespace spa
+
+#endif  // SPA_KERNELS_BLOCKS_PANEL_ROW_BLOCK_H_
