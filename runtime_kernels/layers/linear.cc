@@ -24,7 +24,7 @@ std::size_t BytesOfWeight(const Packed& weight) {
   return weight.blocks * (values * value + 4) + weight.rows * 4;
 }
 
-// Row blocks cut into ranges of about kBytesOfTask, at least two if possible.
+// Row blocks cut into ranges of about kBytesOfTask, at least four if possible.
 Split TasksOf(const Packed& weight, std::size_t row_blocks) {
   const std::size_t wanted = BytesOfWeight(weight) / kBytesOfTask + 1;
   return {row_blocks, std::min(row_blocks, std::max<std::size_t>(wanted, 4))};

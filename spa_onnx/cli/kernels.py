@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spa_onnx.cli.files import check_texts, write_text
-from spa_onnx.cli.options import FILE, quiet_option
+from spa_onnx.cli.options import FILE, bench_threads_option, quiet_option
 from spa_onnx.cli.terminal import console
 
 if TYPE_CHECKING:
@@ -39,14 +39,7 @@ if TYPE_CHECKING:
     metavar="SHARE",
     help="Share of zeros. Repeatable.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Threads of ONNX Runtime.",
-)
+@bench_threads_option
 @click.option(
     "--rounds",
     type=click.IntRange(1),

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from spa_onnx.cli.options import FILE, Shapes, input_shape_option, json_flag, quiet_option
+from spa_onnx.cli.options import (
+    FILE,
+    Shapes,
+    bench_threads_option,
+    input_shape_option,
+    json_flag,
+    quiet_option,
+)
 from spa_onnx.cli.terminal import console, progress
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=FILE, metavar="MODEL...")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Threads of ONNX Runtime.",
-)
+@bench_threads_option
 @click.option(
     "--rounds",
     type=click.IntRange(1),

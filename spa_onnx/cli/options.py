@@ -144,6 +144,14 @@ threads_option = click.option(
     metavar="N",
     help="Threads of ONNX Runtime for --max-latency.",
 )
+bench_threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Threads of ONNX Runtime.",
+)
 max_latency_option = click.option(
     "--max-latency",
     metavar="TIME",
