@@ -112,7 +112,13 @@ struct OrtApi {
                                                   const char* name,
                                                   int64_t* out,
                                                   size_t* size);  // slot 163
-  void* unused_164[80];
+  void* unused_164[73];
+  OrtStatus* (*HasSessionConfigEntry)(const OrtSessionOptions* options,
+                                      const char* key, int* out);  // slot 237
+  OrtStatus* (*GetSessionConfigEntry)(const OrtSessionOptions* options,
+                                      const char* key, char* out,
+                                      size_t* size);  // slot 238
+  void* unused_239[5];
   OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo* info, char* out,
                                        size_t* size);  // slot 244
   void* unused_245[4];
@@ -211,6 +217,8 @@ SPA_ORT_SLOT(OrtApi, ReleaseMemoryInfo, 94);
 SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
 SPA_ORT_SLOT(OrtApi, ReleaseAllocator, 132);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttributeArray_int64, 163);
+SPA_ORT_SLOT(OrtApi, HasSessionConfigEntry, 237);
+SPA_ORT_SLOT(OrtApi, GetSessionConfigEntry, 238);
 SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetConstantInput_tensor, 249);
 SPA_ORT_SLOT(OrtApi, KernelContext_GetAllocator, 253);

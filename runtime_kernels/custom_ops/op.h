@@ -18,14 +18,15 @@ enum Input : std::size_t { kX, kWeight, kBias, kResidual, kInputs };
 // `Node` is one node of a loaded model. It has
 //   static constexpr char kName[]
 //   static void InferShape(const OrtApi&, OrtShapeInferContext*)
-//   Node(const OrtApi&, const OrtKernelInfo*)
+//   Node(const OrtApi&, const OrtKernelInfo*, threads of the session's pool)
 //   void Compute(OrtKernelContext*) const, also from several threads at once
 // and may throw InvalidInput, whose text then gains the names of op and node.
 template <typename Node>
 struct Op : OrtCustomOp {
-  explicit Op(const OrtApi& runtime);
+  Op(const OrtApi& runtime, std::size_t pool);
 
   const OrtApi& api;  // outlives the op
+  const std::size_t threads;
 };
 
 template <typename Node>
@@ -47,11 +48,13 @@ class Kernel {
 
   static OrtStatus* Create(const OrtCustomOp* op, const OrtApi* /*api*/,
                            const OrtKernelInfo* info, void** kernel) {
-    const OrtApi& api = static_cast<const Op<Node>*>(op)->api;
+    const auto& made = *static_cast<const Op<Node>*>(op);
+    const OrtApi& api = made.api;
     std::string name;
     OrtStatus* status = StatusOf(api, [&] { name = NodeName(api, info); });
     if (status != nullptr) return status;
-    return Named(api, name, [&] { *kernel = new Kernel(api, info, name); });
+    return Named(api, name,
+                 [&] { *kernel = new Kernel(api, info, name, made.threads); });
   }
 
   static OrtStatus* Compute(void* opaque, OrtKernelContext* context) {
@@ -61,8 +64,9 @@ class Kernel {
   }
 
  private:
-  Kernel(const OrtApi& api, const OrtKernelInfo* info, std::string name)
-      : api_(api), name_(std::move(name)), node_(api, info) {}
+  Kernel(const OrtApi& api, const OrtKernelInfo* info, std::string name,
+         std::size_t threads)
+      : api_(api), name_(std::move(name)), node_(api, info, threads) {}
 
   const OrtApi& api_;
   const std::string name_;
@@ -70,7 +74,8 @@ class Kernel {
 };
 
 template <typename Node>
-Op<Node>::Op(const OrtApi& runtime) : OrtCustomOp{}, api(runtime) {
+Op<Node>::Op(const OrtApi& runtime, std::size_t pool)
+    : OrtCustomOp{}, api(runtime), threads(pool) {
   version = 17;
   GetName = [](const OrtCustomOp*) -> const char* { return Node::kName; };
   GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {

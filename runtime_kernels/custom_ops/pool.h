@@ -50,8 +50,12 @@ class SessionMemory final : public Memory {
 
 class SessionPool final : public Parallel {
  public:
-  SessionPool(const OrtApi& api, const OrtKernelContext* context)
-      : api_(api), context_(context), memory_(api, context) {}
+  SessionPool(const OrtApi& api, const OrtKernelContext* context,
+              std::size_t threads)
+      : api_(api),
+        context_(context),
+        threads_(threads),
+        memory_(api, context) {}
 
   void Run(std::size_t count, Task task, void* user) const override {
     if (count == 1) {
@@ -63,11 +67,13 @@ class SessionPool final : public Parallel {
                                          user));
   }
 
+  std::size_t threads() const override { return threads_; }
   const Memory& memory() const override { return memory_; }
 
  private:
   const OrtApi& api_;
   const OrtKernelContext* context_;
+  const std::size_t threads_;
   const SessionMemory memory_;
 };
 

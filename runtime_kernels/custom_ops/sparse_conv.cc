@@ -82,8 +82,10 @@ void SparseConv::InferShape(const OrtApi& api, OrtShapeInferContext* context) {
   SetOutputShape(api, context, shape);
 }
 
-SparseConv::SparseConv(const OrtApi& api, const OrtKernelInfo* info)
+SparseConv::SparseConv(const OrtApi& api, const OrtKernelInfo* info,
+                       std::size_t threads)
     : api_(api),
+      threads_(threads),
       windows_(ReadWindows(
           [&](const char* name) { return Attributes(api, info).Ints(name); })),
       weight_(ReadWeight(api, info, kOutChannels)),
@@ -129,7 +131,7 @@ void SparseConv::Compute(OrtKernelContext* context) const {
                                      &y));
   call.y = static_cast<float*>(MutableDataOf(api_, y));
   if (ElementCount(y_shape) == 0) return;
-  RunConvolution(layer_, call, SessionPool(api_, context));
+  RunConvolution(layer_, call, SessionPool(api_, context, threads_));
 }
 
 }  // namespace spa

@@ -46,13 +46,14 @@ class SparseConv {
   static constexpr char kName[] = "SparseConv";
   static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 
-  SparseConv(const OrtApi& api, const OrtKernelInfo* info);
+  SparseConv(const OrtApi& api, const OrtKernelInfo* info, std::size_t threads);
   void Compute(OrtKernelContext* context) const;
 
  private:
   Axis AxisOf(std::size_t axis, const Shape& x, const Shape& y) const;
 
   const OrtApi& api_;
+  const std::size_t threads_;
   const Windows windows_;
   const Packed weight_;
   const std::size_t channels_;

@@ -20,8 +20,10 @@ void SparseLinear::InferShape(const OrtApi& api,
   SetOutputShape(api, context, shape);
 }
 
-SparseLinear::SparseLinear(const OrtApi& api, const OrtKernelInfo* info)
+SparseLinear::SparseLinear(const OrtApi& api, const OrtKernelInfo* info,
+                           std::size_t threads)
     : api_(api),
+      threads_(threads),
       layer_{ChooseKernels(),
              ReadWeight(api, info, kOutFeatures),
              ReadEpilogue(Attributes(api, info)),
@@ -49,7 +51,7 @@ void SparseLinear::Compute(OrtKernelContext* context) const {
   Check(
       api_.KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &y));
   call.y = static_cast<float*>(MutableDataOf(api_, y));
-  RunLinear(layer_, call, SessionPool(api_, context));
+  RunLinear(layer_, call, SessionPool(api_, context, threads_));
 }
 
 }  // namespace spa

@@ -31,11 +31,13 @@ class SparseLinear {
   static constexpr char kName[] = "SparseLinear";
   static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 
-  SparseLinear(const OrtApi& api, const OrtKernelInfo* info);
+  SparseLinear(const OrtApi& api, const OrtKernelInfo* info,
+               std::size_t threads);
   void Compute(OrtKernelContext* context) const;
 
  private:
   const OrtApi& api_;
+  const std::size_t threads_;
   const LinearLayer layer_;
 };
 

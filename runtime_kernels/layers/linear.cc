@@ -1,9 +1,8 @@
 #include "layers/linear.h"
 
 #include <algorithm>
-#include <string>
 
-#include "abi/failure.h"
+#include "layers/panels.h"
 #include "support/buffer.h"
 
 namespace spa {
@@ -14,8 +13,6 @@ namespace {
 constexpr std::size_t kBytesOfTask = 128 * 1024;
 // Fewer tokens than this have no panel where rows can be multiplied directly.
 constexpr std::size_t kFewestPanelTokens = 4;
-constexpr std::size_t kMostPanelRows = 128;
-constexpr std::size_t kColumnsOfTask = 256;
 
 std::size_t BytesOfWeight(const Packed& weight) {
   const std::size_t value = weight.value_type == ValueType::kFloat32 ? 4 : 2;
@@ -100,102 +97,74 @@ void RunLanes(const LinearLayer& layer, const LinearCall& call,
 
 // ---- Tokens in lanes.
 
-// Tiles of tokens, each with a panel of all columns.
-struct Panels {
-  Split vectors;       // of tokens, in tiles
-  std::size_t width;   // floats of a vector
-  std::size_t stride;  // floats of a column
-  std::size_t columns;
+// A column is an input; sums are turned into Y when they are whole.
+class TokenPanels final : public PanelLayer {
+ public:
+  TokenPanels(const LinearLayer& layer, const LinearCall& call,
+              const Tiles& tiles)
+      : layer_(layer), call_(call), tiles_(tiles) {}
 
-  std::size_t Token(std::size_t tile) const {
-    return vectors.Begin(tile) * width;
+  void Fill(std::size_t tile, std::size_t first, std::size_t count,
+            float* panel) const override {
+    const std::size_t columns = layer_.weight.columns;
+    layer_.kernels.tiles.turn(call_.x + tiles_.Place(tile) * columns + first,
+                              columns, Tokens(tile), count, tiles_.Lanes(tile),
+                              panel, tiles_.Stride());
   }
-  std::size_t Size() const { return columns * stride; }
+
+  // A token's inputs lie in one run, which the processor foresees.
+  Fetch Source(std::size_t /*tile*/, std::size_t /*first*/,
+               std::size_t /*count*/) const override {
+    return {};
+  }
+
+  PanelCall Begin(std::size_t tile, std::size_t first_block,
+                  std::size_t end_block, float* sums) const override {
+    PanelCall part{};
+    part.weight = &layer_.weight;
+    part.first_block = first_block;
+    part.end_block = end_block;
+    part.vectors = tiles_.Lanes(tile) / tiles_.width;
+    part.positions = tiles_.Lanes(tile);
+    part.y = sums;
+    part.y_stride = tiles_.Lanes(tile);
+    part.bias = call_.bias;
+    part.epilogue = &none_;
+    return part;
+  }
+
+  void End(std::size_t tile, std::size_t first_block, std::size_t end_block,
+           const float* sums) const override {
+    const Packed& weight = layer_.weight;
+    const std::size_t row = first_block * weight.block_rows;
+    const std::size_t rows =
+        std::min(weight.rows, end_block * weight.block_rows) - row;
+    const std::size_t place = tiles_.Place(tile) * weight.rows + row;
+    layer_.kernels.tiles.finish_turned(
+        sums, tiles_.Lanes(tile), rows, Tokens(tile),
+        call_.residual == nullptr ? nullptr : call_.residual + place,
+        call_.y + place, weight.rows, layer_.epilogue);
+  }
+
+ private:
+  std::size_t Tokens(std::size_t tile) const {
+    return std::min(tiles_.Lanes(tile), call_.tokens - tiles_.Place(tile));
+  }
+
+  const LinearLayer& layer_;
+  const LinearCall& call_;
+  const Tiles tiles_;
+  const Epilogue none_;
 };
 
-// One tile of tokens, some row blocks: sums with tokens in lanes, turned to Y.
-void MultiplyPanel(const LinearLayer& layer, const LinearCall& call,
-                   const Panels& panels, const Offsets& offsets,
-                   const float* panel, std::size_t tile,
-                   std::size_t first_block, std::size_t end_block) {
-  const Packed& weight = layer.weight;
-  const std::size_t token = panels.Token(tile);
-  const std::size_t lanes = panels.vectors.Size(tile) * panels.width;
-  const std::size_t tokens = std::min(lanes, call.tokens - token);
-  const std::size_t row = first_block * weight.block_rows;
-  const std::size_t rows =
-      std::min(weight.rows, end_block * weight.block_rows) - row;
-  const Epilogue none;
-  // The most rows of a task times the most lanes of a tile, plus what the rows
-  // of a block may pass that.
-  alignas(64) float sums[(kMostPanelRows + kMostBlockRows) * 128];
-  PanelCall part{};
-  part.weight = &weight;
-  part.offsets = offsets.data();
-  part.first_block = first_block;
-  part.end_block = end_block;
-  part.panel = reinterpret_cast<const char*>(panel);
-  part.vectors = panels.vectors.Size(tile);
-  part.positions = lanes;
-  part.y = sums;
-  part.y_stride = lanes;
-  part.bias = call.bias;
-  part.epilogue = &none;
-  for (std::size_t chunk = 0, chunks = Chunks(weight); chunk < chunks;
-       ++chunk) {
-    part.chunk = chunk;
-    part.is_first = chunk == 0;
-    part.is_last = false;
-    layer.kernels.blocks_panel.multiply(part);
-  }
-  const std::size_t place = token * weight.rows + row;
-  layer.kernels.tiles.finish_turned(
-      sums, lanes, rows, tokens,
-      call.residual == nullptr ? nullptr : call.residual + place,
-      call.y + place, weight.rows, layer.epilogue);
-}
-
-void RunPanels(const LinearLayer& layer, const LinearCall& call,
-               const Parallel& parallel) {
-  const Packed& weight = layer.weight;
+void RunTokenPanels(const LinearLayer& layer, const LinearCall& call,
+                    const Parallel& parallel) {
   const BlocksPanelKernel& kernel = layer.kernels.blocks_panel;
-  std::size_t most = kernel.most_vectors[BlockRowsPlace(weight.block_rows)];
-  if (layer.tile != 0) most = std::min(most, layer.tile);
-  Panels panels{};
-  panels.width = kernel.width;
-  panels.vectors =
-      SplitByMost((call.tokens + kernel.width - 1) / kernel.width, most);
-  panels.stride = panels.vectors.Largest() * kernel.width;
-  panels.columns = weight.columns;
-  const std::size_t column_bytes = panels.stride * sizeof(float);
-  if (weight.columns > 0x7FFFFFFF / column_bytes) {
-    throw InvalidInput("weight: " + std::to_string(weight.columns) +
-                       " columns are too many for this many tokens");
-  }
-  const auto offsets = layer.tables.Get(
-      weight, {panels.stride},
-      [&](std::size_t column) { return column * column_bytes; });
-  const std::size_t tiles = panels.vectors.parts;
-  const Floats all(parallel.memory(), tiles * panels.Size());
-  const Split columns = SplitByMost(weight.columns, kColumnsOfTask);
-  ForEach(parallel, tiles * columns.parts, [&](std::size_t task) {
-    const std::size_t tile = task / columns.parts, part = task % columns.parts;
-    const std::size_t token = panels.Token(tile), first = columns.Begin(part);
-    const std::size_t lanes = panels.vectors.Size(tile) * panels.width;
-    layer.kernels.tiles.turn(
-        call.x + token * weight.columns + first, weight.columns,
-        std::min(lanes, call.tokens - token), columns.Size(part), lanes,
-        all.get() + tile * panels.Size() + first * panels.stride,
-        panels.stride);
-  });
-  const std::size_t each = kMostPanelRows / weight.block_rows;
-  const Split blocks = SplitByMost(RowBlocks(weight), each);
-  ForEach(parallel, blocks.parts * tiles, [&](std::size_t task) {
-    const std::size_t part = task / tiles, tile = task % tiles;
-    MultiplyPanel(layer, call, panels, *offsets,
-                  all.get() + tile * panels.Size(), tile, blocks.Begin(part),
-                  blocks.End(part));
-  });
+  const Tiles tiles =
+      Tiles::Of(call.tokens, kernel, layer.weight.block_rows, layer.tile);
+  RunPanels({TokenPanels(layer, call, tiles), layer.weight, kernel,
+             layer.tables, tiles.vectors.parts, tiles.Stride(), false},
+            parallel);
 }
 
 void RunBlocks(const LinearLayer& layer, const LinearCall& call,
@@ -211,7 +180,7 @@ void RunBlocks(const LinearLayer& layer, const LinearCall& call,
     RunLanes(layer, call, layer.tile == 0 ? most : std::min(most, layer.tile),
              parallel);
   } else {
-    RunPanels(layer, call, parallel);
+    RunTokenPanels(layer, call, parallel);
   }
 }
 

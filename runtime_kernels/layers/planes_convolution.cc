@@ -12,14 +12,19 @@
 
 #include "abi/failure.h"
 #include "kernels/packed/view.h"
+#include "layers/panels.h"
 #include "support/buffer.h"
 
 namespace spa {
 namespace {
 
-constexpr std::size_t kRowsOfTask = 64;
+// Sums of some rows: in the second-level cache, or in the first.
+constexpr std::size_t kFloatsOfSums = 128 * 1024;
+constexpr std::size_t kFloatsOfGroup = 4 * 1024;
 constexpr std::size_t kChannelsOfTask = 16;
 constexpr std::size_t kMostLanes = 128;
+constexpr std::size_t kMostAlignedRows = 2;
+constexpr std::size_t kMostAlignedFloats = 512 * 1024;
 // Planes of a part that is run on its own: they stay in the second-level cache,
 // or in the first where each is read by one output.
 constexpr std::size_t kFloatsOfPart = 64 * 1024;
@@ -33,8 +38,12 @@ std::size_t Reach(const Axis& axis) {
   return (axis.kernel - 1) * axis.dilation / axis.stride;
 }
 
+std::size_t Span(const Axis& axis) {
+  return (axis.kernel - 1) * axis.dilation + 1;
+}
+
 std::size_t Phases(const Axis& axis) {
-  return std::min(axis.stride, (axis.kernel - 1) * axis.dilation + 1);
+  return std::min(axis.stride, Span(axis));
 }
 
 std::size_t Product(std::initializer_list<std::size_t> factors) {
@@ -63,10 +72,10 @@ struct Planes {
     const std::size_t tap = column % (v.kernel * h.kernel);
     const std::size_t row = tap / h.kernel * v.dilation;
     const std::size_t place = tap % h.kernel * h.dilation;
-    const std::size_t phase =
-        row % v.stride * shape.horizontal_phases + place % h.stride;
+    const std::size_t phase = row % v.stride * shape.horizontal_phases +
+                              place % shape.horizontal_phases;
     return (plane * channel + phase * shape.rows * shape.pitch +
-            row / v.stride * shape.pitch + place / h.stride) *
+            row / v.stride * shape.pitch + place / shape.horizontal_phases) *
            sizeof(float);
   }
 
@@ -96,9 +105,11 @@ void ClearEnd(float* planes, std::size_t floats) {
   std::fill(planes + floats - kMostLanes, planes + floats, 0.0f);
 }
 
+// One tile, some row blocks. All of them pass over a chunk of columns before
+// the next, so that its part of the planes stays in the first-level cache.
 void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
               std::size_t image, std::size_t tile, std::size_t first_block,
-              std::size_t end_block) {
+              std::size_t end_block, float* sums) {
   const Packed& weight = work.layer.weight;
   const std::size_t from = work.vectors.Begin(tile) * work.width;
   const std::size_t lanes = work.vectors.Size(tile) * work.width;
@@ -106,7 +117,6 @@ void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
   const std::size_t rows =
       std::min(weight.rows, end_block * weight.block_rows) - row;
   const Epilogue none;
-  alignas(64) float sums[kRowsOfTask * kMostLanes];
   PanelCall part{};
   part.weight = &weight;
   part.offsets = offsets.data();
@@ -119,24 +129,59 @@ void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
   part.y_stride = lanes;
   part.bias = work.call.bias;
   part.epilogue = &none;
+  const std::size_t outputs =
+      work.call.vertical.output * work.call.horizontal.output;
+  const std::size_t place = (image * weight.rows + row) * outputs;
+  const std::size_t line = from / work.shape.pitch;
+  const Fetch written{
+      work.call.y + place + line * work.call.horizontal.output +
+          std::min(from - line * work.shape.pitch, work.call.horizontal.output),
+      outputs * sizeof(float), rows};
   for (std::size_t chunk = 0, chunks = Chunks(weight); chunk < chunks;
        ++chunk) {
     part.chunk = chunk;
     part.is_first = chunk == 0;
+    if (chunk + 1 == chunks) part.written[0] = written;
     work.layer.kernels.blocks_panel.multiply(part);
   }
   const std::size_t count = std::min(lanes, work.flat - from);
-  const std::size_t outputs =
-      work.call.vertical.output * work.call.horizontal.output;
   const float* residual = work.call.residual;
-  for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t place = (image * weight.rows + row + r) * outputs;
-    work.layer.kernels.tiles.crop(
-        sums + r * lanes, from, count, work.shape.pitch,
-        work.call.horizontal.output,
-        residual == nullptr ? nullptr : residual + place, work.call.y + place,
-        work.layer.epilogue);
+  work.layer.kernels.tiles.crop(
+      sums, lanes, rows, from, count, work.shape.pitch,
+      work.call.horizontal.output,
+      residual == nullptr ? nullptr : residual + place, work.call.y + place,
+      outputs, work.layer.epilogue);
+}
+
+// Row blocks that are multiplied together: with one chunk few, whose sums stay
+// in the first-level cache.
+Split Groups(const Planes& work, std::size_t blocks) {
+  const Packed& weight = work.layer.weight;
+  const std::size_t floats =
+      Chunks(weight) > 1 ? kFloatsOfSums : kFloatsOfGroup;
+  const std::size_t floats_of_block =
+      weight.block_rows * work.vectors.Largest() * work.width;
+  return SplitByMost(blocks,
+                     std::max<std::size_t>(1, floats / floats_of_block));
+}
+
+// Some tiles, some row blocks, group by group.
+void MultiplyGroups(const Planes& work, const Offsets& offsets,
+                    const float* planes, std::size_t image, std::size_t tile,
+                    std::size_t first_block, std::size_t end_block,
+                    float* sums) {
+  const Split groups = Groups(work, end_block - first_block);
+  for (std::size_t g = 0; g < groups.parts; ++g) {
+    Multiply(work, offsets, planes, image, tile, first_block + groups.Begin(g),
+             first_block + groups.End(g), sums);
   }
+}
+
+Floats RoomForSums(const Planes& work, std::size_t blocks,
+                   const Memory& memory) {
+  return {memory, Groups(work, blocks).Largest() *
+                      work.layer.weight.block_rows * work.vectors.Largest() *
+                      work.width};
 }
 
 void RunImage(const Planes& work, const Offsets& offsets, float* planes,
@@ -149,17 +194,17 @@ void RunImage(const Planes& work, const Offsets& offsets, float* planes,
     work.MakePlanes(image, first, channels.Size(i),
                     planes + first * work.channel);
   });
-  const Split blocks =
-      SplitByMost(RowBlocks(weight), kRowsOfTask / weight.block_rows);
   const std::size_t tiles = work.vectors.parts;
+  const Split blocks = RowRanges(weight, tiles, parallel.threads());
   // What is larger passes through the caches once.
   const bool by_rows =
       weight.blocks * (weight.block_rows + 1) > call.channels * work.channel;
   ForEach(parallel, tiles * blocks.parts, [&](std::size_t task) {
     const std::size_t tile = by_rows ? task % tiles : task / blocks.parts;
     const std::size_t part = by_rows ? task / tiles : task % blocks.parts;
-    Multiply(work, offsets, planes, image, tile, blocks.Begin(part),
-             blocks.End(part));
+    const Floats sums = RoomForSums(work, blocks.Size(part), parallel.memory());
+    MultiplyGroups(work, offsets, planes, image, tile, blocks.Begin(part),
+                   blocks.End(part), sums.get());
   });
 }
 
@@ -211,14 +256,11 @@ void RunPart(const Planes& work, const Offsets& offsets, const Part& part,
     }
     return;
   }
-  const Split blocks = SplitByMost(part.end_block - part.first_block,
-                                   kRowsOfTask / work.layer.weight.block_rows);
+  const std::size_t blocks = part.end_block - part.first_block;
+  const Floats sums = RoomForSums(work, blocks, parallel.memory());
   for (std::size_t tile = 0; tile < work.vectors.parts; ++tile) {
-    for (std::size_t i = 0; i < blocks.parts; ++i) {
-      Multiply(work, offsets, planes.get(), image, tile,
-               part.first_block + blocks.Begin(i),
-               part.first_block + blocks.End(i));
-    }
+    MultiplyGroups(work, offsets, planes.get(), image, tile, part.first_block,
+                   part.end_block, sums.get());
   }
 }
 
@@ -242,11 +284,32 @@ void RunApart(const Planes& work, const std::vector<Part>& parts,
   });
 }
 
+// With a phase for every horizontal tap and rows of whole vectors, no vector
+// that is read crosses a line of the cache, which else costs a second access.
+// That counts where each is multiplied but once or twice, unless many positions
+// of the wider rows are computed in vain or the planes outgrow the cache.
+PlaneShape ShapeOf(const ConvolutionLayer& layer, const ConvolutionCall& call) {
+  const Axis &v = call.vertical, &h = call.horizontal;
+  const PlaneShape plain{v.output + Reach(v), h.output + Reach(h), Phases(v),
+                         Phases(h)};
+  const std::size_t width = layer.kernels.blocks_panel.width;
+  const PlaneShape aligned{plain.rows, (h.output + width - 1) / width * width,
+                           plain.vertical_phases, Span(h)};
+  const bool is_small = Product({call.channels, aligned.vertical_phases,
+                                 aligned.horizontal_phases, aligned.rows,
+                                 aligned.pitch}) <= kMostAlignedFloats;
+  const bool is_tight = aligned.pitch * 8 <= plain.pitch * 9;
+  return layer.weight.block_rows <= kMostAlignedRows && h.kernel > 1 &&
+                 h.dilation == 1 && is_small && is_tight &&
+                 !IsDepthwise(layer.weight, layer.parts)
+             ? aligned
+             : plain;
+}
+
 Planes Describe(const ConvolutionLayer& layer, const ConvolutionCall& call) {
   const Axis &v = call.vertical, &h = call.horizontal;
   const BlocksPanelKernel& kernel = layer.kernels.blocks_panel;
-  const PlaneShape shape{v.output + Reach(v), h.output + Reach(h), Phases(v),
-                         Phases(h)};
+  const PlaneShape shape = ShapeOf(layer, call);
   const std::size_t flat = (v.output - 1) * shape.pitch + h.output;
   std::size_t most =
       kernel.most_vectors[BlockRowsPlace(layer.weight.block_rows)];

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace spa {
 
@@ -43,6 +44,10 @@ class Floats {
     floats_ = static_cast<float*>(
         std::align(kAlignment, count * sizeof(float), aligned, space));
   }
+  Floats(Floats&& other) noexcept
+      : memory_(other.memory_),
+        start_(std::exchange(other.start_, nullptr)),
+        floats_(other.floats_) {}
   Floats(const Floats&) = delete;
   Floats& operator=(const Floats&) = delete;
   ~Floats() {

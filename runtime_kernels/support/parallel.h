@@ -21,6 +21,9 @@ class Parallel {
   // and returns when all calls have returned. The task must not throw.
   virtual void Run(std::size_t count, Task task, void* user) const = 0;
 
+  // Threads that Run may use, as far as is known; at least 1.
+  virtual std::size_t threads() const = 0;
+
   virtual const Memory& memory() const = 0;
 };
 
@@ -29,6 +32,7 @@ class Serial final : public Parallel {
   void Run(std::size_t count, Task task, void* user) const override {
     for (std::size_t i = 0; i < count; ++i) task(user, i);
   }
+  std::size_t threads() const override { return 1; }
   const Memory& memory() const override { return heap_; }
 
  private:

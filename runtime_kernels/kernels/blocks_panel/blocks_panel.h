@@ -19,11 +19,12 @@
 
 namespace spa {
 
-// Memory that the next call will read, fetched while this one computes.
-struct NextPanel {
-  const char* rows = nullptr;
-  std::size_t stride = 0;  // bytes between rows
-  std::size_t count = 0;   // rows
+// Rows of memory that will be needed soon, as long as a tile, fetched while row
+// blocks are multiplied.
+struct Fetch {
+  const void* rows = nullptr;
+  std::size_t stride = 0;  // bytes
+  std::size_t count = 0;
 };
 
 // One chunk of columns, some row blocks, one tile of positions.
@@ -45,8 +46,8 @@ struct PanelCall {
   const float* bias;      // of all rows of the matrix, or null
   const float* residual;  // as Y, or null
   const Epilogue* epilogue;
-  NextPanel next;
-  bool fetches_y;  // Y is far from the caches
+  Fetch read;        // what the next call copies
+  Fetch written[2];  // where this one or the next puts whole sums
 };
 
 struct BlocksPanelKernel {

@@ -29,6 +29,17 @@ static void Widen(const unsigned char* halves, std::size_t count,
   }
 }
 
+// As MultiplyRowBlock, not in line.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+static __attribute__((noinline)) void MultiplyOneRowBlock(
+    const char* panel, const std::int32_t* offsets, const unsigned char* values,
+    std::size_t count, float* y, std::size_t stride, std::size_t last_lanes,
+    const float* bias, const Ending* ending) {
+  MultiplyRowBlock<kWidth, kStride, kRows, kVectors>(
+      panel, offsets, values, count, y, stride, last_lanes, bias, ending);
+}
+
 // As MultiplyRowBlock, for rows `part` on of the row block.
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
@@ -41,7 +52,7 @@ static void MultiplyHalves(const PanelCall& call, std::size_t from,
     const std::size_t run = end - from < kHalfRun ? end - from : kHalfRun;
     Widen<kWidth>(call.weight->values + from * kStride * 2, run * kStride,
                   wide);
-    MultiplyRowBlock<kWidth, kStride, kRows, kVectors>(
+    MultiplyOneRowBlock<kWidth, kStride, kRows, kVectors>(
         call.panel, call.offsets + from, wide + part * sizeof(float), run, y,
         stride, last_lanes, bias, from + run == end ? ending : nullptr);
     bias = nullptr;
@@ -61,7 +72,7 @@ SPA_INLINE void MultiplyValues(const PanelCall& call, std::size_t from,
         call, from, end, part, y, stride, last_lanes, bias, ending);
     return;
   }
-  MultiplyRowBlock<kWidth, kStride, kRows, kVectors>(
+  MultiplyOneRowBlock<kWidth, kStride, kRows, kVectors>(
       call.panel, call.offsets + from,
       call.weight->values + (from * kStride + part) * sizeof(float), end - from,
       y, stride, last_lanes, bias, ending);
@@ -101,32 +112,29 @@ static void MultiplyLastRows(const PanelCall& call, std::size_t from,
   }
 }
 
-template <std::size_t kWidth, std::size_t kVectors>
-SPA_INLINE void FetchNext(const NextPanel& next, std::size_t& done,
-                          std::size_t each) {
-  const std::size_t end = next.count - done < each ? next.count : done + each;
-  for (; done < end; ++done) {
-    const char* row = next.rows + done * next.stride;
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      __builtin_prefetch(row + k * kWidth * sizeof(float), 0, 2);
+// The next rows of a fetch, an even share of them for each row block.
+template <std::size_t kBytes, bool kForWriting>
+struct Fetcher {
+  Fetcher(const Fetch& fetch, std::size_t blocks)
+      : next(static_cast<const char*>(fetch.rows)),
+        stride(fetch.stride),
+        left(fetch.count),
+        each((fetch.count + blocks - 1) / blocks) {}
+
+  __attribute__((always_inline)) void Step() {
+    for (std::size_t i = 0; i < each && left > 0; ++i, --left) {
+      SPA_UNROLL for (std::size_t k = 0; k < kBytes; k += 64) {
+        __builtin_prefetch(next + k, kForWriting, kForWriting ? 3 : 2);
+      }
+      next += stride;
     }
   }
-}
 
-// Row blocks far enough ahead that their lines arrive in time.
-template <std::size_t kRows>
-constexpr std::size_t kFetchAhead = kRows >= 8   ? 1
-                                    : kRows >= 4 ? 2
-                                                 : 8;
-
-template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void FetchY(const float* y, std::size_t stride) {
-  for (std::size_t r = 0; r < kRows; ++r) {
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      __builtin_prefetch(y + r * stride + k * kWidth, 1, 3);
-    }
-  }
-}
+  const char* next;
+  const std::size_t stride;
+  std::size_t left;
+  const std::size_t each;
+};
 
 // Where sums start without a bias.
 constexpr float kNoBias[kMostBlockRows] = {};
@@ -164,18 +172,40 @@ static void MultiplyTile(const PanelCall& call) {
   const unsigned char* starts =
       call.weight->starts + call.chunk * (RowBlocks(*call.weight) + 1) * 4;
   const std::size_t blocks = call.end_block - call.first_block;
-  const std::size_t each = (call.next.count + blocks - 1) / blocks;
-  std::size_t fetched = 0;
+  constexpr std::size_t kBytes = kVectors * kWidth * sizeof(float);
+  Fetcher<kBytes, false> read(call.read, blocks);
+  Fetcher<kBytes, true> written(call.written[0], blocks);
+  Fetcher<kBytes, true> also_written(call.written[1], blocks);
+  const std::size_t last_lanes = call.positions - (kVectors - 1) * kWidth;
+  // Row blocks that the loop itself multiplies: a call for each would show.
+  const std::size_t whole = call.weight->value_type == ValueType::kFloat32
+                                ? call.weight->rows / kStride
+                                : 0;
+  const float* bias = call.bias == nullptr ? kNoBias : call.bias;
+  const std::size_t bias_step = call.bias == nullptr ? 0 : 1;
   for (std::size_t b = call.first_block; b < call.end_block; ++b) {
     const std::size_t from = StartAt(starts, b), end = StartAt(starts, b + 1);
-    FetchNext<kWidth, kVectors>(call.next, fetched, each);
-    const std::size_t ahead = b + kFetchAhead<kStride>;
-    if (call.fetches_y && ahead < call.end_block) {
-      FetchY<kWidth, kStride, kVectors>(
-          call.y + (ahead - call.first_block) * kStride * call.y_stride,
-          call.y_stride);
-    }
+    read.Step();
+    written.Step();
+    also_written.Step();
     if (from == end && !call.is_first && !call.is_last) continue;
+    if constexpr (kRows == kStride) {
+      if (b < whole) {
+        const std::size_t row = b * kRows;
+        const std::size_t place =
+            (b - call.first_block) * kRows * call.y_stride;
+        const Ending ending{
+            call.residual == nullptr ? nullptr : call.residual + place,
+            call.epilogue};
+        MultiplyRowBlock<kWidth, kRows, kRows, kVectors>(
+            call.panel, call.offsets + from,
+            call.weight->values + from * kRows * sizeof(float), end - from,
+            call.y + place, call.y_stride, last_lanes,
+            call.is_first ? bias + row * bias_step : nullptr,
+            call.is_last ? &ending : nullptr);
+        continue;
+      }
+    }
     MultiplyParts<kWidth, kStride, kRows, kVectors>(call, b, from, end);
   }
 }

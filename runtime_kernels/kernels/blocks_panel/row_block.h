@@ -84,21 +84,33 @@ struct Ending {
   const Epilogue* epilogue;
 };
 
+// sums = the floats at `from`, row by row.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void LoadSums(const float* from, std::size_t stride,
+                         std::size_t last_lanes,
+                         Vector<kWidth> (&sums)[kRows][kVectors]) {
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
+      const float* at = from + r * stride + k * kWidth;
+      if (k + 1 < kVectors) {
+        Load<kWidth>(sums[r][k], at);
+      } else {
+        LoadFirst<kWidth>(sums[r][k], at, last_lanes);
+      }
+    }
+  }
+}
+
 // sums += the floats at `from`, row by row.
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
 SPA_INLINE void AddFloats(const float* from, std::size_t stride,
                           std::size_t last_lanes,
                           Vector<kWidth> (&sums)[kRows][kVectors]) {
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    Vector<kWidth> others[1][kVectors];
+    LoadSums<kWidth>(from + r * stride, 0, last_lanes, others);
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
-      const float* at = from + r * stride + k * kWidth;
-      Vector<kWidth> other;
-      if (k + 1 < kVectors) {
-        Load<kWidth>(other, at);
-      } else {
-        LoadFirst<kWidth>(other, at, last_lanes);
-      }
-      sums[r][k] += other;
+      sums[r][k] += others[0][k];
     }
   }
 }
@@ -115,42 +127,61 @@ SPA_INLINE void ForEachSum(Vector<kWidth> (&sums)[kRows][kVectors],
   }
 }
 
+// Activations that take no registers of their own.
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
 SPA_INLINE void ActivateSums(const Epilogue& epilogue,
                              Vector<kWidth> (&sums)[kRows][kVectors]) {
   using V = Vector<kWidth>;
-  switch (epilogue.activation) {
-    case Activation::kNone:
-      return;
-    case Activation::kRelu:
-      return ForEachSum<kWidth>(sums, [](V x) { return x < V{} ? V{} : x; });
-    case Activation::kClip:
-      return ForEachSum<kWidth>(sums, [&](V x) {
-        return ClipTo<kWidth>(x, epilogue.low, epilogue.high);
-      });
-    default:
-      return ForEachSum<kWidth>(
-          sums, [&](V x) { return ActivateSlowly<kWidth>(x, epilogue); });
+  if (epilogue.activation == Activation::kRelu) {
+    ForEachSum<kWidth>(sums, [](V x) { return x < V{} ? V{} : x; });
+  } else if (epilogue.activation == Activation::kClip) {
+    ForEachSum<kWidth>(sums, [&](V x) {
+      return ClipTo<kWidth>(x, epilogue.low, epilogue.high);
+    });
   }
 }
 
-// One row block over one tile, whose last vector has `last_lanes` positions. A
-// function of its own, so that nothing of the loops around it takes registers:
-// with blocks this short, every spill shows. Sums start at the bias or, if that
-// is null, at what `y` holds.
+static inline bool IsSlow(const Epilogue& epilogue) {
+  return epilogue.activation != Activation::kNone &&
+         epilogue.activation != Activation::kRelu &&
+         epilogue.activation != Activation::kClip;
+}
+
+// Other activations, on what was just stored.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+static __attribute__((noinline)) void ActivateStored(const Epilogue& epilogue,
+                                                     float* y,
+                                                     std::size_t stride,
+                                                     std::size_t last_lanes) {
+  for (std::size_t r = 0; r < kRows; ++r) {
+    for (std::size_t k = 0; k < kVectors; ++k) {
+      float* at = y + r * stride + k * kWidth;
+      const std::size_t lanes = k + 1 < kVectors ? kWidth : last_lanes;
+      Vector<kWidth> sum;
+      LoadFirst<kWidth>(sum, at, lanes);
+      StoreFirst<kWidth>(ActivateSlowly<kWidth>(sum, epilogue), at, lanes);
+    }
+  }
+}
+
+// One row block over one tile, whose last vector has `last_lanes` positions.
+// Sums start at the bias or, if that is null, at what `y` holds.
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
-static __attribute__((noinline)) void MultiplyRowBlock(
-    const char* panel, const std::int32_t* offsets, const unsigned char* values,
-    std::size_t count, float* y, std::size_t stride, std::size_t last_lanes,
-    const float* bias, const Ending* ending) {
+SPA_INLINE void MultiplyRowBlock(const char* panel, const std::int32_t* offsets,
+                                 const unsigned char* values, std::size_t count,
+                                 float* y, std::size_t stride,
+                                 std::size_t last_lanes, const float* bias,
+                                 const Ending* ending) {
   Vector<kWidth> sums[kRows][kVectors];
-  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    const Vector<kWidth> start =
-        bias == nullptr ? Vector<kWidth>{} : Spread<kWidth>(bias[r]);
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
+  if (bias != nullptr) {
+    SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+      const Vector<kWidth> start = Spread<kWidth>(bias[r]);
+      SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
+    }
+  } else {
+    LoadSums<kWidth>(y, stride, last_lanes, sums);
   }
-  if (bias == nullptr) AddFloats<kWidth>(y, stride, last_lanes, sums);
   AddBlocks<kWidth, kStride>(panel, offsets, values, count, sums);
   if (ending != nullptr) {
     if (ending->residual != nullptr) {
@@ -167,6 +198,10 @@ static __attribute__((noinline)) void MultiplyRowBlock(
         StoreFirst<kWidth>(sums[r][k], at, last_lanes);
       }
     }
+  }
+  if (ending != nullptr && IsSlow(*ending->epilogue)) {
+    ActivateStored<kWidth, kRows, kVectors>(*ending->epilogue, y, stride,
+                                            last_lanes);
   }
 }
 

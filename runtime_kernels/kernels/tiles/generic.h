@@ -49,20 +49,35 @@ static void CopyRows(const float* from, std::size_t from_stride,
   }
 }
 
+// One tile with less than kWidth rows or columns; `padded` rows are written.
+template <std::size_t kWidth>
+static __attribute__((noinline)) void TurnPart(
+    const float* from, std::size_t from_stride, std::size_t height,
+    std::size_t width, std::size_t padded, float* to, std::size_t to_stride) {
+  Vector<kWidth> tile[kWidth];
+  LoadPart<kWidth>(tile, from, from_stride, height, width);
+  Transpose<kWidth>(tile);
+  StorePart<kWidth>(tile, to, to_stride, width, padded);
+}
+
 template <std::size_t kWidth>
 static void Turn(const float* from, std::size_t from_stride, std::size_t height,
                  std::size_t width, std::size_t padded, float* to,
                  std::size_t to_stride) {
   for (std::size_t j = 0; j < width; j += kWidth) {
-    const std::size_t columns = Smaller(width - j, kWidth);
     for (std::size_t i = 0; i < padded; i += kWidth) {
-      const std::size_t rows = i < height ? Smaller(height - i, kWidth) : 0;
-      Vector<kWidth> tile[kWidth];
-      LoadTile<kWidth>(tile, from + i * from_stride + j, from_stride, rows,
-                       columns);
-      Transpose<kWidth>(tile);
-      for (std::size_t k = 0; k < columns; ++k) {
-        StoreSome<kWidth>(tile[k], to + (j + k) * to_stride + i, padded - i);
+      const float* source = from + i * from_stride + j;
+      float* target = to + j * to_stride + i;
+      if (i + kWidth <= height && j + kWidth <= width) {
+        Vector<kWidth> tile[kWidth];
+        LoadSquare<kWidth>(tile, source, from_stride);
+        Transpose<kWidth>(tile);
+        StoreSquare<kWidth>(tile, target, to_stride);
+      } else {
+        TurnPart<kWidth>(source, from_stride,
+                         i < height ? Smaller(height - i, kWidth) : 0,
+                         Smaller(width - j, kWidth),
+                         Smaller(padded - i, kWidth), target, to_stride);
       }
     }
   }
@@ -88,28 +103,49 @@ static void Finish(const float* from, const float* bias, const float* residual,
 }
 
 template <std::size_t kWidth>
+static __attribute__((noinline)) void FinishTurnedPart(
+    const float* from, std::size_t from_stride, std::size_t height,
+    std::size_t width, const float* residual, float* y, std::size_t y_stride,
+    const Epilogue& epilogue) {
+  Vector<kWidth> tile[kWidth];
+  LoadPart<kWidth>(tile, from, from_stride, height, width);
+  Transpose<kWidth>(tile);
+  StorePart<kWidth>(tile, y, y_stride, width, height);
+  for (std::size_t k = 0; k < width; ++k) {
+    Finish<kWidth>(y + k * y_stride, nullptr,
+                   residual == nullptr ? nullptr : residual + k * y_stride,
+                   y + k * y_stride, height, epilogue);
+  }
+}
+
+template <std::size_t kWidth>
 static void FinishTurned(const float* from, std::size_t from_stride,
                          std::size_t height, std::size_t width,
                          const float* residual, float* y, std::size_t y_stride,
                          const Epilogue& epilogue) {
   for (std::size_t i = 0; i < height; i += kWidth) {
-    const std::size_t rows = Smaller(height - i, kWidth);
     for (std::size_t j = 0; j < width; j += kWidth) {
-      const std::size_t columns = Smaller(width - j, kWidth);
-      Vector<kWidth> tile[kWidth];
-      LoadTile<kWidth>(tile, from + i * from_stride + j, from_stride, rows,
-                       columns);
-      Transpose<kWidth>(tile);
+      const float* source = from + i * from_stride + j;
       const std::size_t place = j * y_stride + i;
-      for (std::size_t k = 0; k < columns; ++k) {
-        Vector<kWidth> sum = tile[k];
+      if (i + kWidth <= height && j + kWidth <= width &&
+          epilogue.activation == Activation::kNone) {
+        Vector<kWidth> tile[kWidth];
+        LoadSquare<kWidth>(tile, source, from_stride);
+        Transpose<kWidth>(tile);
         if (residual != nullptr) {
-          Vector<kWidth> other;
-          LoadSome<kWidth>(other, residual + place + k * y_stride, rows);
-          sum += other;
+          Vector<kWidth> other[kWidth];
+          LoadSquare<kWidth>(other, residual + place, y_stride);
+          SPA_UNROLL for (std::size_t k = 0; k < kWidth; ++k) {
+            tile[k] += other[k];
+          }
         }
-        StoreSome<kWidth>(Activate<kWidth>(sum, epilogue),
-                          y + place + k * y_stride, rows);
+        StoreSquare<kWidth>(tile, y + place, y_stride);
+      } else {
+        FinishTurnedPart<kWidth>(
+            source, from_stride, Smaller(height - i, kWidth),
+            Smaller(width - j, kWidth),
+            residual == nullptr ? nullptr : residual + place, y + place,
+            y_stride, epilogue);
       }
     }
   }
@@ -262,25 +298,44 @@ static void MakePlanes(const float* x, std::size_t channels,
   }
 }
 
+// One run of outputs of one channel.
 template <std::size_t kWidth>
-static void Crop(const float* sums, std::size_t from, std::size_t count,
+SPA_INLINE void CropRun(const float* sums, const float* residual, float* y,
+                        std::size_t count, const Epilogue& epilogue) {
+  for (std::size_t i = 0; i < count; i += kWidth) {
+    const std::size_t lanes = Smaller(count - i, kWidth);
+    Vector<kWidth> sum;
+    LoadFirst<kWidth>(sum, sums + i, lanes);
+    if (residual != nullptr) {
+      Vector<kWidth> other;
+      LoadFirst<kWidth>(other, residual + i, lanes);
+      sum += other;
+    }
+    StoreFirst<kWidth>(Activate<kWidth>(sum, epilogue), y + i, lanes);
+  }
+}
+
+template <std::size_t kWidth>
+static void Crop(const float* sums, std::size_t sums_stride,
+                 std::size_t channels, std::size_t from, std::size_t count,
                  std::size_t pitch, std::size_t width, const float* residual,
-                 float* y, const Epilogue& epilogue) {
-  const std::size_t end = from + count;
-  for (std::size_t row = from / pitch; row * pitch < end; ++row) {
-    const std::size_t start = row * pitch < from ? from : row * pitch;
-    const std::size_t stop = Smaller(end, row * pitch + width);
-    const std::size_t place = row * width + (start - row * pitch);
-    for (std::size_t i = start; i < stop; i += kWidth) {
-      const std::size_t to = place + (i - start), left = stop - i;
-      Vector<kWidth> sum;
-      LoadSome<kWidth>(sum, sums + (i - from), left);
-      if (residual != nullptr) {
-        Vector<kWidth> other;
-        LoadSome<kWidth>(other, residual + to, left);
-        sum += other;
+                 float* y, std::size_t y_stride, const Epilogue& epilogue) {
+  const std::size_t first_line = from / pitch;
+  const std::size_t first_place = from - first_line * pitch;
+  for (std::size_t c = 0; c < channels; ++c) {
+    std::size_t begin = 0, place = first_place;
+    std::size_t output = c * y_stride + first_line * width;
+    while (begin < count) {
+      const std::size_t run = Smaller(pitch - place, count - begin);
+      if (place < width) {
+        const std::size_t at = output + place;
+        CropRun<kWidth>(sums + c * sums_stride + begin,
+                        residual == nullptr ? nullptr : residual + at, y + at,
+                        Smaller(width - place, run), epilogue);
       }
-      StoreSome<kWidth>(Activate<kWidth>(sum, epilogue), y + to, left);
+      begin += run;
+      output += width;
+      place = 0;
     }
   }
 }

@@ -55,12 +55,14 @@ struct TilesKernel {
                         std::size_t height, std::size_t width,
                         const float* residual, float* y, std::size_t y_stride,
                         const Epilogue& epilogue);
-  // Of rows of `pitch` floats, those outputs [from, from + count) that lie in
-  // the first `width` of their row go to a channel of Y, whose rows have just
-  // these: y = act(sums + residual, as y). `sums` begins at output `from`.
-  void (*crop)(const float* sums, std::size_t from, std::size_t count,
-               std::size_t pitch, std::size_t width, const float* residual,
-               float* y, const Epilogue& epilogue);
+  // Of lines of `pitch` floats, those outputs [from, from + count) that lie in
+  // the first `width` of their line go to a channel of Y, whose lines have just
+  // these: y = act(sums + residual, as y). So for every channel; sums[0] of
+  // each is output `from`.
+  void (*crop)(const float* sums, std::size_t sums_stride, std::size_t channels,
+               std::size_t from, std::size_t count, std::size_t pitch,
+               std::size_t width, const float* residual, float* y,
+               std::size_t y_stride, const Epilogue& epilogue);
 };
 
 }  // namespace spa
