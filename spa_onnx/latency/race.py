@@ -24,7 +24,8 @@ from spa_onnx.latency.entry_inputs import Feeds, check_names, feeds_for
 from spa_onnx.latency.options import timed_options
 from spa_onnx.latency.same_outputs import Agreement, agreement
 from spa_onnx.load.model import load
-from spa_onnx.runtime.library import KernelsMissingError, library_path
+from spa_onnx.runtime.library import KernelsMissingError
+from spa_onnx.runtime.session import add_operators
 
 FloatArray = NDArray[np.float64]
 
@@ -145,7 +146,7 @@ def _open(path: Path, skeleton: onnx.ModelProto, threads: int) -> ort.InferenceS
     """
     options = timed_options(threads)
     try:
-        options.register_custom_ops_library(str(library_path()))
+        add_operators(options)
     except KernelsMissingError:
         if any(entry.domain == DOMAIN for entry in skeleton.opset_import):
             raise

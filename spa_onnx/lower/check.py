@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spa_onnx.errors import LoweredDiffersError, LoweredRefusedError, OriginalRefusedError
 from spa_onnx.execute.session import FATAL, numbers_of, run_options
 from spa_onnx.prove.distance import distance, magnitude
+from spa_onnx.runtime.session import add_operators
 
 TOLERANCE = 1e-4
 """Of the scale of an output, as in the proof of pruned models."""
@@ -54,7 +55,7 @@ def open_model(
         options.graph_optimization_level = level
     try:
         if library is not None:
-            options.register_custom_ops_library(str(library))
+            add_operators(options, library)
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as failure:  # the runtime's exceptions have no common base of their own
         raise refused(str(failure)) from failure

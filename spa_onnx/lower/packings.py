@@ -25,13 +25,19 @@ SPEED: Mapping[int, float] = {1: 0.55, 2: 0.68, 4: 0.86, 8: 0.84, 16: 0.85, 32: 
 MOST_PATTERNS = 4
 """Kinds of blocks that are measured for one layer."""
 
-PANEL_BYTES = (32 << 10, 16 << 10)
-"""Of the rows of a chunk in a tile, so that they stay in the first cache."""
+PANEL_BYTES = (64 << 10, 32 << 10, 16 << 10)
+"""Of the columns of a chunk in a tile, so that they stay in the first cache while rows pass."""
+
+PLANE_BYTES = (32 << 10, 16 << 10, 8 << 10)
+"""The same, where a column is a channel's plane, of which a tile's taps read more than a tile."""
 
 VECTOR_BYTES = 64
 
-PANEL_TILES: Mapping[int, tuple[int, ...]] = {1: (8, 6, 4, 2), 2: (6, 4), 4: (6, 5, 4), 8: (3, 2)}
+PANEL_TILES: Mapping[int, tuple[int, ...]] = {1: (8, 6, 4), 2: (6, 4), 4: (6, 5, 4), 8: (3, 2)}
 """Vectors of a tile by rows of a block: as many as sums fit the registers, and fewer."""
+
+FEW_TILES = (3, 2)
+"""The same for blocks of more rows, eight of which are multiplied at a time."""
 
 LANE_TILES = (12, 8)
 """Tokens of a tile where outputs lie in lanes, as with blocks of 16 rows and more."""
@@ -155,13 +161,27 @@ def refined(packing: Packing, columns: int, tokens: int | None, taps: int) -> li
         return []
     if packing.block_rows not in PANEL_TILES:
         return [replace(packing, tile=tile) for tile in LANE_TILES]
+    return [
+        replace(packing, tile=tile, chunk=chunk)
+        for tile, chunk in tiles_and_chunks(packing.block_rows, columns, taps)
+    ]
+
+
+def tiles_and_chunks(block_rows: int, columns: int, taps: int) -> list[tuple[int, int]]:
+    """Return vectors of a tile, and columns of a chunk or 0 for all, that are worth trying.
+
+    Args:
+        block_rows: rows of a block.
+        columns: of the matrix.
+        taps: of a convolution's kernel, else 1.
+    """
     found = []
-    for tile in PANEL_TILES[packing.block_rows]:
-        found.append(replace(packing, tile=tile))
-        for size in PANEL_BYTES:
+    for tile in PANEL_TILES.get(block_rows, FEW_TILES):
+        found.append((tile, 0))
+        for size in PLANE_BYTES if taps > 1 else PANEL_BYTES:
             chunk = max(16, size // (tile * VECTOR_BYTES) // 16 * 16) * taps
-            if chunk < columns:
-                found.append(replace(packing, tile=tile, chunk=chunk))
+            if chunk < columns and (tile, chunk) not in found:
+                found.append((tile, chunk))
     return found
 
 

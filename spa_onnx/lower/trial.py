@@ -29,6 +29,7 @@ from spa_onnx.lower.packings import Packing
 from spa_onnx.lower.rewrite import VERSION, packed_weight
 from spa_onnx.lower.view import DOMAIN
 from spa_onnx.lower.weights import Floats, regrouped
+from spa_onnx.runtime.session import add_operators
 
 OPSET, IR = 17, 8
 """Of the models of one layer."""
@@ -194,7 +195,7 @@ def _open(
     options.enable_profiling = True
     options.profile_file_prefix = str(profile)
     try:
-        options.register_custom_ops_library(str(library))
+        add_operators(options, library)
         return ort.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )

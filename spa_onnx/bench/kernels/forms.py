@@ -10,20 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.bench.kernels.shapes import Convolution, Layer
+from spa_onnx.lower.packings import tiles_and_chunks
 from spa_onnx.runtime.packed_header import BLOCK_ROWS, SEGMENT
 from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments
 from spa_onnx.sparse.pattern import Pattern
 
 Float32Array = NDArray[np.float32]
 
-L1_BYTES = 32 * 1024
-"""Of a panel's chunk, so that rows of the weight pass over it in the first-level cache."""
-
 LANES = 16
 """Rows of a block from which on the kernels for tokens keep rows in lanes."""
-
-PANEL_TILES = {1: (8, 6, 4, 2), 2: (6, 4), 4: (6, 5, 4)}
-"""Vectors of a tile by rows of a block: with more, the sums do not fit the registers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +80,6 @@ def _decode_forms(pattern: Pattern, rows: int) -> Iterator[Form]:
 
 
 def _panel_forms(layer: Layer, rows: int) -> Iterator[Form]:
-    """Yield tiles that keep many sums in registers, with and without chunks that stay in L1."""
     taps = layer.kernel**2 if isinstance(layer, Convolution) else 1
-    for tile in PANEL_TILES.get(rows, (3, 2)):
-        yield Form(block_rows=rows, tile=tile)
-        for size in (L1_BYTES, L1_BYTES // 2):
-            chunk = max(16, size // (tile * 64) // 16 * 16) * taps
-            if chunk < layer.columns:
-                yield Form(block_rows=rows, tile=tile, chunk=chunk)
+    for tile, chunk in tiles_and_chunks(rows, layer.columns, taps):
+        yield Form(block_rows=rows, tile=tile, chunk=chunk)
