@@ -4,8 +4,9 @@
 // over it, then it gives way to the next one, which was fetched meanwhile. So
 // only sums travel between the caches.
 //
-// Where tiles are too few for the threads, panels of all columns are made first
-// and tasks are tiles by ranges of rows.
+// Where tiles are too few for the threads, tasks are tiles by ranges of rows.
+// Each makes panels of its own: that takes no longer than to fetch them from
+// the cache of another core, and nobody waits.
 
 #include "layers/panels.h"
 
@@ -19,15 +20,17 @@ namespace spa {
 namespace {
 
 // Tasks of a thread, so that one that is held up leaves work to the others.
-constexpr std::size_t kTasksOfThread = 4;
-constexpr std::size_t kFewestTasksOfThread = 2;
+constexpr std::size_t kTasksOfThread = 2;
 // With fewer rows, fetching the panel costs more than multiplying it.
 constexpr std::size_t kFewestRowsOfPart = 32;
 // Sums that lie beside Y stay in the second-level cache.
 constexpr std::size_t kFloatsOfSums = 128 * 1024;
-constexpr std::size_t kColumnsOfTask = 128;
 // So far ahead that a line arrives in time from beyond the second-level cache.
 constexpr std::size_t kRowsAhead = 8;
+
+struct Task {
+  std::size_t first_tile, end_tile, first_block, end_block;
+};
 
 struct Chunk {
   std::size_t index, first, count;
@@ -75,7 +78,17 @@ Fetch RowsBehind(const PanelCall& call) {
           (call.end_block - call.first_block) * call.weight->block_rows};
 }
 
-// ---- A thread has whole tiles.
+// Sums that lie in Y: those of a task's first tile are fetched shortly before
+// they are written, the others while the tile before is multiplied.
+void FetchSums(PanelCall& call, std::size_t tile, const Task& task,
+               std::size_t chunk, std::size_t chunks) {
+  call.written[0] = {};
+  call.written[1] = {};
+  if (tile == task.first_tile && chunk == 0) call.written[0] = OwnRows(call);
+  if (tile + 1 < task.end_tile && chunk + 1 == chunks) {
+    call.written[1] = RowsBehind(call);
+  }
+}
 
 // What comes after a chunk in a run of tiles that ends before `end_tile`.
 Fetch After(const PanelWork& work, std::size_t tile, std::size_t end_tile,
@@ -89,83 +102,36 @@ Fetch After(const PanelWork& work, std::size_t tile, std::size_t end_tile,
   return work.layer.Source(tile + 1, next.first, next.count);
 }
 
-// Tiles [first, end). With one group of rows, all chunks take turns in one
-// place; else the panel is kept for the other groups.
-void RunTiles(const PanelWork& work, const Offsets& offsets, std::size_t first,
-              std::size_t end, const Memory& memory) {
+// With one group of rows, all chunks take turns in one place; else the panel is
+// kept for the other groups.
+void Run(const PanelWork& work, const Offsets& offsets, const Task& task,
+         const Memory& memory) {
   const Packed& weight = work.weight;
-  const Split groups = SumGroups(work, RowBlocks(weight));
+  const Split groups = SumGroups(work, task.end_block - task.first_block);
   const bool keeps = groups.parts > 1;
   const Floats panel(
       memory, (keeps ? weight.columns : weight.chunk_columns) * work.stride);
   const Floats sums = RoomForSums(work, groups, memory);
-  for (std::size_t tile = first; tile < end; ++tile) {
+  for (std::size_t tile = task.first_tile; tile < task.end_tile; ++tile) {
     for (std::size_t g = 0; g < groups.parts; ++g) {
-      PanelCall call =
-          work.layer.Begin(tile, groups.Begin(g), groups.End(g), sums.get());
+      const std::size_t first = task.first_block + groups.Begin(g);
+      const std::size_t end = task.first_block + groups.End(g);
+      PanelCall call = work.layer.Begin(tile, first, end, sums.get());
       call.offsets = offsets.data();
       for (std::size_t c = 0; c < Chunks(weight); ++c) {
         const Chunk chunk = ChunkOf(weight, c);
         float* columns = panel.get() + (keeps ? chunk.first * work.stride : 0);
+        call.read = {};
         if (g == 0) {
           work.layer.Fill(tile, chunk.first, chunk.count, columns);
-          call.read = After(work, tile, end, chunk);
+          call.read = After(work, tile, task.end_tile, chunk);
         }
-        call.written[0] = {};
-        call.written[1] = {};
-        if (work.sums_in_y && tile == first && c == 0) {
-          call.written[0] = OwnRows(call);
-        }
-        if (work.sums_in_y && tile + 1 < end && c + 1 == Chunks(weight)) {
-          call.written[1] = RowsBehind(call);
-        }
+        if (work.sums_in_y) FetchSums(call, tile, task, c, Chunks(weight));
         Multiply(work, call, chunk, columns);
       }
-      work.layer.End(tile, groups.Begin(g), groups.End(g), sums.get());
+      work.layer.End(tile, first, end, sums.get());
     }
   }
-}
-
-// ---- Threads share panels.
-
-void FillAll(const PanelWork& work, float* panels, const Parallel& parallel) {
-  const Split columns = SplitByMost(work.weight.columns, kColumnsOfTask);
-  ForEach(parallel, work.tiles * columns.parts, [&](std::size_t task) {
-    const std::size_t tile = task / columns.parts, part = task % columns.parts;
-    const std::size_t first = columns.Begin(part);
-    work.layer.Fill(
-        tile, first, columns.Size(part),
-        panels + (tile * work.weight.columns + first) * work.stride);
-  });
-}
-
-void RunShared(const PanelWork& work, const Offsets& offsets,
-               const Split& parts, const Parallel& parallel) {
-  const Packed& weight = work.weight;
-  const Memory& memory = parallel.memory();
-  const std::size_t size = weight.columns * work.stride;
-  const Floats panels(memory, work.tiles * size);
-  FillAll(work, panels.get(), parallel);
-  ForEach(parallel, work.tiles * parts.parts, [&](std::size_t task) {
-    const std::size_t tile = task % work.tiles, part = task / work.tiles;
-    const std::size_t first = parts.Begin(part), end = parts.End(part);
-    const Split groups = SumGroups(work, end - first);
-    const Floats sums = RoomForSums(work, groups, memory);
-    for (std::size_t g = 0; g < groups.parts; ++g) {
-      const std::size_t from = first + groups.Begin(g);
-      const std::size_t to = first + groups.End(g);
-      PanelCall call = work.layer.Begin(tile, from, to, sums.get());
-      call.offsets = offsets.data();
-      if (work.sums_in_y) call.written[0] = OwnRows(call);
-      for (std::size_t c = 0; c < Chunks(weight); ++c) {
-        const Chunk chunk = ChunkOf(weight, c);
-        Multiply(work, call, chunk,
-                 panels.get() + tile * size + chunk.first * work.stride);
-        call.written[0] = {};
-      }
-      work.layer.End(tile, from, to, sums.get());
-    }
-  });
 }
 
 }  // namespace
@@ -187,7 +153,7 @@ Split RowRanges(const Packed& weight, std::size_t tiles, std::size_t threads) {
     const std::size_t tasks = tiles * parts;
     const std::size_t rounds = (tasks + threads - 1) / threads;
     const bool is_even = tasks * 10 >= rounds * threads * 9;
-    if (is_even && rounds >= kFewestTasksOfThread) break;
+    if (is_even) break;
   }
   return {blocks, parts};
 }
@@ -205,12 +171,15 @@ void RunPanels(const PanelWork& work, const Parallel& parallel) {
       });
   const std::size_t threads = parallel.threads();
   const Split parts = RowRanges(weight, work.tiles, threads);
-  if (parts.parts > 1) return RunShared(work, *offsets, parts, parallel);
-  const Split runs{
-      work.tiles,
-      threads == 1 ? 1 : std::min(work.tiles, threads * kTasksOfThread)};
-  ForEach(parallel, runs.parts, [&](std::size_t run) {
-    RunTiles(work, *offsets, runs.Begin(run), runs.End(run), parallel.memory());
+  const std::size_t most_runs = threads == 1 ? 1 : threads * kTasksOfThread;
+  const Split runs{work.tiles, parts.parts > 1
+                                   ? work.tiles
+                                   : std::min(work.tiles, most_runs)};
+  ForEach(parallel, runs.parts * parts.parts, [&](std::size_t task) {
+    const std::size_t run = task % runs.parts, part = task / runs.parts;
+    Run(work, *offsets,
+        {runs.Begin(run), runs.End(run), parts.Begin(part), parts.End(part)},
+        parallel.memory());
   });
 }
 
