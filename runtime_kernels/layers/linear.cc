@@ -21,10 +21,12 @@ std::size_t BytesOfWeight(const Packed& weight) {
   return weight.blocks * (values * value + 4) + weight.rows * 4;
 }
 
-// Row blocks cut into ranges of about kBytesOfTask, at least four if possible.
-Split TasksOf(const Packed& weight, std::size_t row_blocks) {
+// Row blocks cut into ranges of about kBytesOfTask, as many for each thread.
+Split TasksOf(const Packed& weight, std::size_t row_blocks,
+              std::size_t threads) {
   const std::size_t wanted = BytesOfWeight(weight) / kBytesOfTask + 1;
-  return {row_blocks, std::min(row_blocks, std::max<std::size_t>(wanted, 4))};
+  const std::size_t each = (wanted + threads - 1) / threads;
+  return {row_blocks, std::min(row_blocks, each * threads)};
 }
 
 // ---- One token at a time, rows multiplied directly.
@@ -43,7 +45,7 @@ void RunRows(const LinearLayer& layer, const LinearCall& call,
                              weight.columns, stride, copy.get(), stride);
     x = copy.get();
   }
-  const Split rows = TasksOf(weight, weight.rows);
+  const Split rows = TasksOf(weight, weight.rows, parallel.threads());
   ForEach(parallel, rows.parts * call.tokens, [&](std::size_t task) {
     const std::size_t part = task / call.tokens, token = task % call.tokens;
     const std::size_t first = rows.Begin(part), place = token * weight.rows;
@@ -58,41 +60,51 @@ void RunRows(const LinearLayer& layer, const LinearCall& call,
 
 // ---- Outputs in lanes.
 
+// Tiles of tokens, each turned so that a column's inputs lie side by side.
+Floats Turned(const LinearLayer& layer, const LinearCall& call,
+              const Split& tiles, const Memory& memory) {
+  const std::size_t columns = layer.weight.columns;
+  Floats turned(memory, call.tokens * columns);
+  for (std::size_t tile = 0; tile < tiles.parts; ++tile) {
+    const std::size_t first = tiles.Begin(tile) * columns;
+    const std::size_t tokens = tiles.Size(tile);
+    layer.kernels.tiles.turn(call.x + first, columns, tokens, columns, tokens,
+                             turned.get() + first, tokens);
+  }
+  return turned;
+}
+
 void RunLanes(const LinearLayer& layer, const LinearCall& call,
               std::size_t most_tokens, const Parallel& parallel) {
   const Packed& weight = layer.weight;
   const BlocksLanesKernel& kernel = layer.kernels.blocks_lanes;
   const Split tiles = SplitByMost(call.tokens, most_tokens);
   const bool turns = tiles.Largest() >= kernel.fewest_turned_tokens;
-  const Floats turned(parallel.memory(),
-                      turns ? call.tokens * weight.columns : 0);
-  if (turns) {
-    ForEach(parallel, tiles.parts, [&](std::size_t tile) {
-      const std::size_t first = tiles.Begin(tile) * weight.columns;
-      const std::size_t tokens = tiles.Size(tile);
-      layer.kernels.tiles.turn(call.x + first, weight.columns, tokens,
-                               weight.columns, tokens, turned.get() + first,
-                               tokens);
-    });
-  }
-  const Split blocks = TasksOf(weight, RowBlocks(weight));
-  ForEach(parallel, blocks.parts * tiles.parts, [&](std::size_t task) {
-    const std::size_t part = task / tiles.parts, tile = task % tiles.parts;
-    const std::size_t token = tiles.Begin(tile), tokens = tiles.Size(tile);
-    const std::size_t place = token * weight.rows;
-    LanesCall lanes{};
-    lanes.weight = &weight;
-    lanes.first_block = blocks.Begin(part);
-    lanes.end_block = blocks.End(part);
-    lanes.tokens = tokens;
-    lanes.x = (turns ? turned.get() : call.x) + token * weight.columns;
-    lanes.is_turned = turns;
-    lanes.y = call.y + place;
-    lanes.bias = call.bias;
-    lanes.residual = call.residual == nullptr ? nullptr : call.residual + place;
-    lanes.epilogue = &layer.epilogue;
-    kernel.multiply(lanes);
-  });
+  const Split blocks = TasksOf(weight, RowBlocks(weight), parallel.threads());
+  const auto make = [&] {
+    return turns ? Turned(layer, call, tiles, parallel.memory()) : Floats();
+  };
+  ForEachWith(
+      parallel, blocks.parts, make,
+      [&](const Floats& turned, std::size_t part) {
+        for (std::size_t tile = 0; tile < tiles.parts; ++tile) {
+          const std::size_t token = tiles.Begin(tile);
+          const std::size_t place = token * weight.rows;
+          LanesCall lanes{};
+          lanes.weight = &weight;
+          lanes.first_block = blocks.Begin(part);
+          lanes.end_block = blocks.End(part);
+          lanes.tokens = tiles.Size(tile);
+          lanes.x = (turns ? turned.get() : call.x) + token * weight.columns;
+          lanes.is_turned = turns;
+          lanes.y = call.y + place;
+          lanes.bias = call.bias;
+          lanes.residual =
+              call.residual == nullptr ? nullptr : call.residual + place;
+          lanes.epilogue = &layer.epilogue;
+          kernel.multiply(lanes);
+        }
+      });
 }
 
 // ---- Tokens in lanes.

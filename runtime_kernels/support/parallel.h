@@ -3,6 +3,7 @@
 #ifndef SPA_SUPPORT_PARALLEL_H_
 #define SPA_SUPPORT_PARALLEL_H_
 
+#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <mutex>
@@ -61,6 +62,22 @@ void ForEach(const Parallel& parallel, std::size_t count, const Body& body) {
       },
       &work);
   if (work.failure != nullptr) std::rethrow_exception(work.failure);
+}
+
+// body(state, i) for every i < count, where each thread that takes part makes
+// itself a state before its first i. What one thread writes into a state never
+// has to travel into the cache of another.
+template <typename Make, typename Body>
+void ForEachWith(const Parallel& parallel, std::size_t count, const Make& make,
+                 const Body& body) {
+  std::atomic<std::size_t> next{0};
+  const std::size_t threads = parallel.threads();
+  ForEach(parallel, count < threads ? count : threads, [&](std::size_t) {
+    std::size_t i = next.fetch_add(1);
+    if (i >= count) return;
+    const auto state = make();
+    for (; i < count; i = next.fetch_add(1)) body(state, i);
+  });
 }
 
 // `length` things in `parts` ranges that differ by at most one.
