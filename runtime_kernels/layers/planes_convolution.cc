@@ -12,6 +12,7 @@
 
 #include "abi/failure.h"
 #include "kernels/packed/view.h"
+#include "layers/depthwise_convolution.h"
 #include "layers/panels.h"
 #include "support/buffer.h"
 
@@ -329,6 +330,7 @@ Planes Describe(const ConvolutionLayer& layer, const ConvolutionCall& call) {
 
 void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
                    const Parallel& parallel) {
+  if (RunDepthwise(layer, call, parallel)) return;
   const Planes work = Describe(layer, call);
   const std::size_t floats =
       work.is_depthwise ? kFloatsOfDepthwisePart : kFloatsOfPart;

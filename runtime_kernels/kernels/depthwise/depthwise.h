@@ -14,6 +14,7 @@
 
 #include "kernels/epilogue.h"
 #include "kernels/packed/packed.h"
+#include "kernels/tiles/tiles.h"
 
 namespace spa {
 
@@ -33,8 +34,30 @@ struct DepthwiseCall {
   const Epilogue* epilogue;
 };
 
+// A square kernel of 3 or 5 taps, all of them stored, and stride 1 or 2 along
+// both axes; with stride 1, rows have as many outputs as inputs.
+struct DirectShape {
+  Axis vertical;
+  Axis horizontal;
+};
+
+struct DirectCall {
+  const DirectShape* shape;
+  const std::uint16_t* masks;   // that `make_masks` wrote
+  const float* x;               // (H, W)
+  const unsigned char* values;  // (taps, taps) float32
+  float bias;
+  const float* residual;  // as Y, or null
+  float* y;               // (H', W')
+  const Epilogue* epilogue;
+};
+
 struct DepthwiseKernel {
   void (*multiply)(const DepthwiseCall& call);
+  // Without a copy of the input; null where masks are not cheap.
+  void (*multiply_direct)(const DirectCall& call);
+  std::size_t (*count_masks)(const DirectShape& shape);
+  void (*make_masks)(const DirectShape& shape, std::uint16_t* masks);
 };
 
 }  // namespace spa

@@ -5,6 +5,9 @@
 #define SPA_KERNELS_DEPTHWISE_GENERIC_H_
 
 #include "kernels/depthwise/depthwise.h"
+#ifdef __AVX512F__
+#include "kernels/depthwise/direct_avx512.h"
+#endif
 #include "kernels/packed/view.h"
 #include "support/halves.h"
 
@@ -87,7 +90,12 @@ static void MultiplyDepthwise(const DepthwiseCall& call) {
 
 template <typename Isa>
 static constexpr DepthwiseKernel MakeDepthwise() {
-  return {MultiplyDepthwise<Isa::kWidth>};
+#ifdef __AVX512F__
+  return {MultiplyDepthwise<Isa::kWidth>, MultiplyDirect, CountDirectMasks,
+          MakeDirectMasks};
+#else
+  return {MultiplyDepthwise<Isa::kWidth>, nullptr, nullptr, nullptr};
+#endif
 }
 
 }  // namespace spa
