@@ -50,18 +50,30 @@ static void MasksOfRuns(const DirectShape& shape, std::uint16_t* masks) {
   }
 }
 
-// With stride 2 outputs [16 v, 16 v + 16) of a row read every second of 32
-// inputs of a row: a mask for each half.
+// With stride 2 the inputs of outputs [16 v, 16 v + 16) at tap i are every
+// second of 32. Two neighbouring taps share them, of which one takes the odd
+// ones; with odd padding the first tap has the odd ones of its own.
+template <std::size_t kTaps, std::size_t kOdd>
+struct Pairs {
+  static constexpr std::size_t kCount = (kTaps - 1 + kOdd) / 2 + 1;
+
+  static constexpr std::size_t Of(std::size_t tap) { return (tap + kOdd) / 2; }
+  static constexpr bool IsOdd(std::size_t tap) { return (tap + kOdd) % 2 != 0; }
+};
+
+// For each pair of taps and vector of a row a mask for both halves of the 32.
 static void MasksOfPairs(const DirectShape& shape, std::uint16_t* masks) {
   const Axis& axis = shape.horizontal;
   const auto inputs = static_cast<std::ptrdiff_t>(axis.input);
   const std::size_t vectors = (axis.output + 15) / 16;
-  for (std::size_t tap = 0; tap < axis.kernel; ++tap) {
+  const std::size_t before = axis.padding + axis.padding % 2;
+  const std::size_t pairs = (axis.kernel - 1 + axis.padding % 2) / 2 + 1;
+  for (std::size_t pair = 0; pair < pairs; ++pair) {
     for (std::size_t v = 0; v < vectors; ++v) {
-      const auto first = static_cast<std::ptrdiff_t>(32 * v + tap) -
-                         static_cast<std::ptrdiff_t>(axis.padding);
-      masks[2 * (tap * vectors + v)] = LanesWithin(first, inputs);
-      masks[2 * (tap * vectors + v) + 1] = LanesWithin(first + 16, inputs);
+      const auto first = static_cast<std::ptrdiff_t>(32 * v + 2 * pair) -
+                         static_cast<std::ptrdiff_t>(before);
+      masks[2 * (pair * vectors + v)] = LanesWithin(first, inputs);
+      masks[2 * (pair * vectors + v) + 1] = LanesWithin(first + 16, inputs);
     }
   }
 }
@@ -71,10 +83,6 @@ static void MasksOfPairs(const DirectShape& shape, std::uint16_t* masks) {
 struct Runs {
   std::size_t vectors, begin, end;
 
-  // Number of a vector among the others.
-  std::size_t EdgeOf(std::size_t v) const {
-    return v < begin ? v : v - (end - begin);
-  }
   std::size_t Edges() const { return vectors - (end - begin); }
 };
 
@@ -116,7 +124,9 @@ static void MasksOfEdges(const DirectShape& shape, const std::uint16_t* runs,
 
 static std::size_t CountDirectMasks(const DirectShape& shape) {
   const Axis& h = shape.horizontal;
-  if (h.stride != 1) return 2 * h.kernel * ((h.output + 15) / 16);
+  if (h.stride != 1) {
+    return 2 * (h.kernel / 2 + 1) * ((h.output + 15) / 16);
+  }
   const Runs runs = RunsOf(shape);
   return h.kernel * (runs.vectors + shape.vertical.kernel * runs.Edges());
 }
@@ -164,36 +174,10 @@ SPA_INLINE std::uintptr_t RunStart(const DirectCall& call, std::size_t row) {
          (row * width - before) * sizeof(float);
 }
 
-// Outputs [16 v, 16 v + 16) with a mask for each tap.
-template <std::size_t kTaps>
-static __attribute__((noinline)) void SumEdge(const DirectCall& call,
-                                              std::size_t v,
-                                              const std::uint16_t* masks) {
-  const DirectShape& shape = *call.shape;
-  const std::size_t left =
-      shape.vertical.output * shape.horizontal.output - 16 * v;
-  Vector<16> sum = Spread<16>(call.bias);
-  SPA_UNROLL for (std::size_t r = 0; r < kTaps; ++r) {
-    const std::uintptr_t start = RunStart(call, r);
-    SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
-      const std::size_t tap = r * kTaps + i;
-      sum += Spread<16>(FloatAt(call.values + 4 * tap)) *
-             LanesAt(start, 16 * v + i, masks[tap]);
-    }
-  }
-  FinishDirect(call, 16 * v, left < 16 ? left : 16, sum);
-}
-
 template <std::size_t kTaps>
 static void MultiplyRuns(const DirectCall& given) {
   const DirectCall call = given;  // stores might change what is behind it
   const Runs runs = RunsOf(*call.shape);
-  const std::uint16_t* edges = call.masks + kTaps * runs.vectors;
-  for (std::size_t v = 0; v < runs.vectors; ++v) {
-    if (v == runs.begin) v = runs.end;
-    if (v == runs.vectors) break;
-    SumEdge<kTaps>(call, v, edges + runs.EdgeOf(v) * kTaps * kTaps);
-  }
   __m512 values[kTaps][kTaps];
   SpreadValues<kTaps>(call, values);
   std::uintptr_t starts[kTaps];
@@ -201,6 +185,22 @@ static void MultiplyRuns(const DirectCall& given) {
   SPA_UNROLL for (std::size_t r = 0; r < kTaps; ++r) {
     starts[r] = RunStart(call, r);
     masks[r] = call.masks + r * runs.vectors;
+  }
+  const std::size_t outputs =
+      call.shape->vertical.output * call.shape->horizontal.output;
+  const std::uint16_t* edge = call.masks + kTaps * runs.vectors;
+  for (std::size_t v = 0; v < runs.vectors; ++v, edge += kTaps * kTaps) {
+    if (v == runs.begin) v = runs.end;
+    if (v == runs.vectors) break;
+    Vector<16> sum = Spread<16>(call.bias);
+    SPA_UNROLL for (std::size_t r = 0; r < kTaps; ++r) {
+      SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
+        sum +=
+            values[r][i] * LanesAt(starts[r], 16 * v + i, edge[r * kTaps + i]);
+      }
+    }
+    const std::size_t left = outputs - 16 * v;
+    FinishDirect(call, 16 * v, left < 16 ? left : 16, sum);
   }
   for (std::size_t v = runs.begin; v < runs.end; ++v) {
     Vector<16> sum = Spread<16>(call.bias);
@@ -214,15 +214,18 @@ static void MultiplyRuns(const DirectCall& given) {
   }
 }
 
-template <std::size_t kTaps>
+template <std::size_t kTaps, std::size_t kOdd>
 static void MultiplyPairs(const DirectCall& given) {
+  using Of = Pairs<kTaps, kOdd>;
   const DirectCall call = given;  // as above
   const Axis &vertical = call.shape->vertical, &h = call.shape->horizontal;
   const std::size_t vectors = (h.output + 15) / 16;
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12,
                                         10, 8, 6, 4, 2, 0);
-  const std::uintptr_t start =
-      reinterpret_cast<std::uintptr_t>(call.x) - h.padding * sizeof(float);
+  const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13,
+                                       11, 9, 7, 5, 3, 1);
+  const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(call.x) -
+                               (h.padding + kOdd) * sizeof(float);
   __m512 values[kTaps][kTaps];
   SpreadValues<kTaps>(call, values);
   for (std::size_t row = 0; row < vertical.output; ++row) {
@@ -235,13 +238,17 @@ static void MultiplyPairs(const DirectCall& given) {
           continue;
         }
         const std::uintptr_t x =
-            start + ((padded - vertical.padding) * h.input) * sizeof(float);
+            start + (padded - vertical.padding) * h.input * sizeof(float);
+        __m512 low[Of::kCount], high[Of::kCount];
+        SPA_UNROLL for (std::size_t pair = 0; pair < Of::kCount; ++pair) {
+          const std::uint16_t* masks = call.masks + 2 * (pair * vectors + v);
+          low[pair] = LanesAt(x, 32 * v + 2 * pair, masks[0]);
+          high[pair] = LanesAt(x, 32 * v + 2 * pair + 16, masks[1]);
+        }
         SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
-          const std::uint16_t* masks = call.masks + 2 * (i * vectors + v);
-          const std::size_t from = 32 * v + i;
-          sum += values[r][i] *
-                 _mm512_permutex2var_ps(LanesAt(x, from, masks[0]), even,
-                                        LanesAt(x, from + 16, masks[1]));
+          sum += values[r][i] * _mm512_permutex2var_ps(
+                                    low[Of::Of(i)], Of::IsOdd(i) ? odd : even,
+                                    high[Of::Of(i)]);
         }
       }
       const std::size_t left = h.output - 16 * v;
@@ -254,8 +261,10 @@ static void MultiplyDirect(const DirectCall& call) {
   const Axis& h = call.shape->horizontal;
   if (h.stride == 1) {
     h.kernel == 3 ? MultiplyRuns<3>(call) : MultiplyRuns<5>(call);
+  } else if (h.padding % 2 == 0) {
+    h.kernel == 3 ? MultiplyPairs<3, 0>(call) : MultiplyPairs<5, 0>(call);
   } else {
-    h.kernel == 3 ? MultiplyPairs<3>(call) : MultiplyPairs<5>(call);
+    h.kernel == 3 ? MultiplyPairs<3, 1>(call) : MultiplyPairs<5, 1>(call);
   }
 }
 
