@@ -93,3 +93,38 @@ def test_one_session_in_several_threads_takes_another_batch_in_each(
     for found, expected in zip(together([job(feeds) for feeds in batches]), alone, strict=True):
         for y in found:
             np.testing.assert_array_equal(y, expected)
+
+
+ENTRY = "ai.spa.intra_op_num_threads"
+
+
+@pytest.mark.parametrize("told", ["0", "1", "2", "5", "64", "100000"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_however_many_threads_are_told_of_the_numbers_are_the_same(case: OpCase, told: str) -> None:
+    import onnxruntime
+
+    model, feeds = case.model(), case.feeds()
+    (expected,) = open_model(model, 1).run(None, feeds)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(ENTRY, told)
+    (found,) = session(model.SerializeToString(), sess_options=options).run(None, feeds)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("told", ["", "many", "-1", "2 ", "2x", "9" * 40])
+def test_what_is_no_number_of_threads_is_refused(told: str) -> None:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(ENTRY, told)
+    with pytest.raises(Exception, match="intra_op_num_threads must be a number of threads"):
+        session(CASES[0].model().SerializeToString(), sess_options=options)
+
+
+def test_a_session_tells_the_operators_how_many_threads_it_asked_for() -> None:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 3
+    session(CASES[0].model().SerializeToString(), sess_options=options)
+    assert options.get_session_config_entry(ENTRY) == "3"
