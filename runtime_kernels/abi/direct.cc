@@ -34,6 +34,17 @@ Axis AxisOf(const SpaConvolution& c, std::size_t axis) {
           c.strides[axis], c.dilations[axis], c.pads[axis]};
 }
 
+// An op's own checks, for callers that have none.
+void CheckAxes(const SpaConvolution& c) {
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    if (c.kernel[axis] == 0 || c.strides[axis] == 0 || c.dilations[axis] == 0 ||
+        c.output[axis] == 0) {
+      throw InvalidInput(
+          "kernel, strides, dilations and output must be at least 1");
+    }
+  }
+}
+
 template <typename Body>
 int Try(char* error, std::size_t error_size, const Body& body) noexcept {
   try {
@@ -86,6 +97,7 @@ int SpaRunConvolution(const SpaConvolution* c, size_t repeats, char* error,
   return spa::Try(error, error_size, [&] {
     const SpaLayer& with = c->layer;
     const spa::Packed weight = spa::ParsePacked(with.packed, with.packed_size);
+    spa::CheckAxes(*c);
     const size_t taps = c->kernel[0] * c->kernel[1];
     spa::CheckConvolution(weight, c->channels, taps);
     const spa::ConvolutionLayer layer{spa::KernelsOf(with),       weight,

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -123,15 +124,22 @@ SPA_INLINE void StoreFirst(const Vector<kWidth>& vector, float* to,
   StoreSome<kWidth>(vector, to, count);
 }
 
-// The sum of the lanes, in pairs.
+template <std::size_t kWidth, std::size_t... kLane>
+SPA_INLINE Vector<kWidth / 2> SumOfHalves(const Vector<kWidth>& vector,
+                                          std::index_sequence<kLane...>) {
+  return __builtin_shufflevector(vector, vector, kLane...) +
+         __builtin_shufflevector(vector, vector, (kWidth / 2 + kLane)...);
+}
+
+// The sum of the lanes, half of them added to the other half until one is left.
 template <std::size_t kWidth>
 SPA_INLINE float SumOfLanes(const Vector<kWidth>& vector) {
-  float lanes[kWidth];
-  Store<kWidth>(vector, lanes);
-  for (std::size_t run = kWidth / 2; run > 0; run /= 2) {
-    for (std::size_t k = 0; k < run; ++k) lanes[k] += lanes[k + run];
+  if constexpr (kWidth == 2) {
+    return vector[0] + vector[1];
+  } else {
+    return SumOfLanes<kWidth / 2>(
+        SumOfHalves<kWidth>(vector, std::make_index_sequence<kWidth / 2>()));
   }
-  return lanes[0];
 }
 
 }  // namespace spa

@@ -10,17 +10,9 @@
 
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/epilogue.h"
+#include "support/lanes_avx512.h"
 
 namespace spa {
-
-// Lanes l of 16 with 0 <= first + l < count.
-static inline std::uint16_t LanesWithin(std::ptrdiff_t first,
-                                        std::ptrdiff_t count) {
-  if (first >= count || first <= -16) return 0;
-  const std::ptrdiff_t begin = first < 0 ? -first : 0;
-  const std::ptrdiff_t end = count - first < 16 ? count - first : 16;
-  return static_cast<std::uint16_t>(((1u << end) - 1) & ~((1u << begin) - 1));
-}
 
 // With stride 1 and as many outputs in a row as inputs, an image is one run of
 // floats: outputs [16 v, 16 v + 16) read inputs a fixed way off, but for those
@@ -136,15 +128,6 @@ static void MakeDirectMasks(const DirectShape& shape, std::uint16_t* masks) {
   MasksOfRuns(shape, masks);
   MasksOfEdges(shape, masks,
                masks + shape.horizontal.kernel * RunsOf(shape).vectors);
-}
-
-// Floats from the one number `first` after `start` on; only those of lanes that
-// are on need to be there.
-SPA_INLINE __m512 LanesAt(std::uintptr_t start, std::size_t first,
-                          unsigned lanes) {
-  return _mm512_maskz_loadu_ps(
-      static_cast<__mmask16>(lanes),
-      reinterpret_cast<const float*>(start + first * sizeof(float)));
 }
 
 SPA_INLINE void FinishDirect(const DirectCall& call, std::size_t place,

@@ -6,6 +6,9 @@
 
 #include "kernels/tiles/tiles.h"
 #include "support/transpose.h"
+#ifdef __AVX512F__
+#include "support/lanes_avx512.h"
+#endif
 
 namespace spa {
 
@@ -217,48 +220,59 @@ SPA_INLINE void Zero(float* from, const float* end) {
   }
 }
 
+// Some rows of a plane and where their inputs lie.
+struct PlaneRows {
+  const float* inputs;       // of the first row's place columns.begin
+  std::size_t input_stride;  // floats between the inputs of two rows
+  float* rows;
+  std::size_t pitch;
+  std::size_t count;
+};
+
 #ifdef __AVX512F__
-// The row's first vector: inputs from lane `begin` on, zeros around them.
-SPA_INLINE Vector<16> FirstOfRow(const float* inputs, std::size_t stride,
-                                 const PhaseRange& columns) {
-  const std::size_t end = Smaller(columns.end, 16);
-  const auto inside =
-      static_cast<__mmask16>(((1u << end) - 1) & ~((1u << columns.begin) - 1));
-  if (stride == 1) return _mm512_maskz_expandloadu_ps(inside, inputs);
-  const std::size_t floats = 2 * (end - columns.begin) - 1;
-  Vector<16> low, high{};
-  LoadSome<16>(low, inputs, floats);
-  if (floats > 16) LoadSome<16>(high, inputs + 16, floats - 16);
-  return _mm512_maskz_expand_ps(
-      inside, EverySecond<16>(low, high, std::make_index_sequence<16>()));
+// Zeros are lanes that are not loaded; which, is the same for all rows.
+template <std::size_t kStride>
+static void MakeRowsOfLanes(const PlaneRows& given, const PhaseRange& columns) {
+  const PlaneRows plane = given;  // stores might change what is behind it
+  const auto count = static_cast<std::ptrdiff_t>(
+      (columns.end - columns.begin - 1) * kStride + 1);
+  for (std::size_t k = 0; k < plane.pitch; k += 16) {
+    const auto first = static_cast<std::ptrdiff_t>(k * kStride) -
+                       static_cast<std::ptrdiff_t>(columns.begin * kStride);
+    const unsigned low = LanesWithin(first, count);
+    const unsigned high = LanesWithin(first + 16, count);
+    const std::size_t lanes = Smaller(plane.pitch - k, 16);
+    std::uintptr_t from = reinterpret_cast<std::uintptr_t>(plane.inputs) +
+                          static_cast<std::uintptr_t>(first) * sizeof(float);
+    float* row = plane.rows + k;
+    for (std::size_t i = 0; i < plane.count; ++i) {
+      const Vector<16> inputs = kStride == 1 ? LanesAt(from, 0, low)
+                                             : EvenLanesAt(from, 0, low, high);
+      StoreFirst<16>(inputs, row, lanes);
+      from += plane.input_stride * sizeof(float);
+      row += plane.pitch;
+    }
+  }
 }
 #endif
 
-// A row of a plane with zeros around its inputs.
+// Rows of a plane with zeros around their inputs.
 template <std::size_t kWidth>
-SPA_INLINE void MakeRow(const float* inputs, std::size_t stride,
-                        const PhaseRange& columns, std::size_t pitch,
-                        float* row) {
+SPA_INLINE void MakeRows(const PlaneRows& plane, std::size_t stride,
+                         const PhaseRange& columns) {
 #ifdef __AVX512F__
-  const bool is_short = columns.end <= 16;
-  if (kWidth == 16 && columns.begin < Smaller(columns.end, 16) &&
-      (stride == 1 || (stride == 2 && is_short))) {
-    const Vector<16> first = FirstOfRow(inputs, stride, columns);
-    StoreFirst<16>(first, row, Smaller(pitch, 16));
-    for (std::size_t k = 16; k < pitch; k += 16) {
-      Vector<16> next{};
-      if (columns.end > k) {
-        LoadSome<16>(next, inputs + (k - columns.begin), columns.end - k);
-      }
-      StoreFirst<16>(next, row + k, Smaller(pitch - k, 16));
-    }
-    return;
+  if (kWidth == 16 && stride <= 2 && columns.begin < columns.end) {
+    return stride == 1 ? MakeRowsOfLanes<1>(plane, columns)
+                       : MakeRowsOfLanes<2>(plane, columns);
   }
 #endif
-  Zero<kWidth>(row, row + columns.begin);
-  CopyStrided<kWidth>(inputs, stride, columns.end - columns.begin,
-                      row + columns.begin);
-  Zero<kWidth>(row + columns.end, row + pitch);
+  for (std::size_t i = 0; i < plane.count; ++i) {
+    float* row = plane.rows + i * plane.pitch;
+    Zero<kWidth>(row, row + columns.begin);
+    CopyStrided<kWidth>(plane.inputs + i * plane.input_stride, stride,
+                        columns.end - columns.begin, row + columns.begin);
+    Zero<kWidth>(row + columns.end, row + plane.pitch);
+  }
 }
 
 // One phase of one channel.
@@ -269,12 +283,10 @@ SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
                           float* to) {
   const std::size_t pitch = shape.pitch;
   Zero<kWidth>(to, to + rows.begin * pitch);
-  for (std::size_t i = rows.begin; i < rows.end; ++i) {
-    float* row = to + i * pitch;
-    const std::size_t input = rows.first + (i - rows.begin) * vertical.stride;
-    MakeRow<kWidth>(channel + input * horizontal.input + columns.first,
-                    horizontal.stride, columns, pitch, row);
-  }
+  MakeRows<kWidth>({channel + rows.first * horizontal.input + columns.first,
+                    vertical.stride * horizontal.input, to + rows.begin * pitch,
+                    pitch, rows.end - rows.begin},
+                   horizontal.stride, columns);
   Zero<kWidth>(to + rows.end * pitch, to + shape.rows * pitch);
 }
 

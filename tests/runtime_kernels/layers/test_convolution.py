@@ -93,7 +93,7 @@ def test_every_number_of_channels_is_right(kernels: KernelSet, packing: Packing,
 
 @each_kernel
 @some_packings
-def test_many_images_share_bands_of_tiles(kernels: KernelSet, packing: Packing) -> None:
+def test_many_images_share_runs_of_tiles(kernels: KernelSet, packing: Packing) -> None:
     for images, positions in ((13, 3), (3, 600), (40, 17)):
         check(kernels, packing, Sweep((1, 1)), (images, 9, positions, 1))
 

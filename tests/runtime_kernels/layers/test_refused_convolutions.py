@@ -43,3 +43,18 @@ def test_images_too_large_for_offsets_are_refused() -> None:
     far = (30_000, 30_000)
     sweep = Sweep((2, 2), far, far, (*far, *far))
     assert "too large for 32-bit offsets" in refusal(packed, random_input(1, 1, 2, 2), sweep)
+
+
+@pytest.mark.parametrize(
+    "sweep", [Sweep((0, 3)), Sweep((3, 0)), Sweep((3, 3), dilations=(1, 0)), Sweep((9, 9))], ids=str
+)
+def test_windows_without_taps_or_outputs_are_refused(sweep: Sweep) -> None:
+    packed = Packing("blocks").pack(np.ones((2, 9), np.float32))
+
+    class Empty(Sweep):
+        def output(self, height: int, width: int) -> tuple[int, int]:
+            high, wide = super().output(height, width)
+            return max(high, 0), max(wide, 0)
+
+    empty = Empty(sweep.kernel, sweep.strides, sweep.dilations, sweep.pads)
+    assert "must be at least 1" in refusal(packed, random_input(1, 1, 4, 4), empty)
