@@ -63,31 +63,35 @@ void Multiply(const PanelWork& work, PanelCall& call, const Chunk& chunk,
   work.kernel.multiply(call);
 }
 
-// Rows of Y some way ahead of those that the call is about to write.
-Fetch OwnRows(const PanelCall& call) {
-  const std::size_t rows =
+// Rows as those of Y some way ahead of the call's.
+Fetch OwnRows(const PanelCall& call, const float* rows) {
+  const std::size_t count =
       (call.end_block - call.first_block) * call.weight->block_rows;
-  if (rows <= kRowsAhead) return {};
-  return {call.y + kRowsAhead * call.y_stride, call.y_stride * sizeof(float),
-          rows - kRowsAhead};
+  if (rows == nullptr || count <= kRowsAhead) return {};
+  return {rows + kRowsAhead * call.y_stride, call.y_stride * sizeof(float),
+          count - kRowsAhead};
 }
 
 // The positions behind those of the call, which are the next tile's.
-Fetch RowsBehind(const PanelCall& call) {
-  return {call.y + call.positions, call.y_stride * sizeof(float),
+Fetch RowsBehind(const PanelCall& call, const float* rows) {
+  if (rows == nullptr) return {};
+  return {rows + call.positions, call.y_stride * sizeof(float),
           (call.end_block - call.first_block) * call.weight->block_rows};
 }
 
-// Sums that lie in Y: those of a task's first tile are fetched shortly before
-// they are written, the others while the tile before is multiplied.
+// Sums that lie in Y, and what is added to them: those of a task's first tile
+// are fetched shortly before they are needed, the others while the tile before
+// is multiplied.
 void FetchSums(PanelCall& call, std::size_t tile, const Task& task,
                std::size_t chunk, std::size_t chunks) {
-  call.written[0] = {};
-  call.written[1] = {};
-  if (tile == task.first_tile && chunk == 0) call.written[0] = OwnRows(call);
-  if (tile + 1 < task.end_tile && chunk + 1 == chunks) {
-    call.written[1] = RowsBehind(call);
-  }
+  const bool is_first = tile == task.first_tile;
+  const bool is_last = chunk + 1 == chunks;
+  const bool has_next = tile + 1 < task.end_tile && is_last;
+  call.written[0] = is_first && chunk == 0 ? OwnRows(call, call.y) : Fetch{};
+  call.written[1] = has_next ? RowsBehind(call, call.y) : Fetch{};
+  call.residuals[0] =
+      is_first && is_last ? OwnRows(call, call.residual) : Fetch{};
+  call.residuals[1] = has_next ? RowsBehind(call, call.residual) : Fetch{};
 }
 
 // What comes after a chunk in a run of tiles that ends before `end_tile`.
@@ -121,10 +125,10 @@ void Run(const PanelWork& work, const Offsets& offsets, const Task& task,
       for (std::size_t c = 0; c < Chunks(weight); ++c) {
         const Chunk chunk = ChunkOf(weight, c);
         float* columns = panel.get() + (keeps ? chunk.first * work.stride : 0);
-        call.read = {};
+        call.copied = {};
         if (g == 0) {
           work.layer.Fill(tile, chunk.first, chunk.count, columns);
-          call.read = After(work, tile, task.end_tile, chunk);
+          call.copied = After(work, tile, task.end_tile, chunk);
         }
         if (work.sums_in_y) FetchSums(call, tile, task, c, Chunks(weight));
         Multiply(work, call, chunk, columns);

@@ -46,8 +46,9 @@ struct PanelCall {
   const float* bias;      // of all rows of the matrix, or null
   const float* residual;  // as Y, or null
   const Epilogue* epilogue;
-  Fetch read;        // what the next call copies
-  Fetch written[2];  // where this one or the next puts whole sums
+  Fetch copied;        // what is copied before the next call
+  Fetch residuals[2];  // what this call or one to come adds to whole sums
+  Fetch written[2];    // and where it puts them
 };
 
 struct BlocksPanelKernel {

@@ -173,9 +173,11 @@ static void MultiplyTile(const PanelCall& call) {
       call.weight->starts + call.chunk * (RowBlocks(*call.weight) + 1) * 4;
   const std::size_t blocks = call.end_block - call.first_block;
   constexpr std::size_t kBytes = kVectors * kWidth * sizeof(float);
-  Fetcher<kBytes, false> read(call.read, blocks);
+  Fetcher<kBytes, false> copied(call.copied, blocks);
+  Fetcher<kBytes, false> residuals(call.residuals[0], blocks);
+  Fetcher<kBytes, false> next_residuals(call.residuals[1], blocks);
   Fetcher<kBytes, true> written(call.written[0], blocks);
-  Fetcher<kBytes, true> also_written(call.written[1], blocks);
+  Fetcher<kBytes, true> next_written(call.written[1], blocks);
   const std::size_t last_lanes = call.positions - (kVectors - 1) * kWidth;
   // Row blocks that the loop itself multiplies: a call for each would show.
   const std::size_t whole = call.weight->value_type == ValueType::kFloat32
@@ -185,9 +187,11 @@ static void MultiplyTile(const PanelCall& call) {
   const std::size_t bias_step = call.bias == nullptr ? 0 : 1;
   for (std::size_t b = call.first_block; b < call.end_block; ++b) {
     const std::size_t from = StartAt(starts, b), end = StartAt(starts, b + 1);
-    read.Step();
+    copied.Step();
+    residuals.Step();
+    next_residuals.Step();
     written.Step();
-    also_written.Step();
+    next_written.Step();
     if (from == end && !call.is_first && !call.is_last) continue;
     if constexpr (kRows == kStride) {
       if (b < whole) {
