@@ -1,189 +1,30 @@
-// Every channel is copied into padded planes, one for each phase of the
-// strides. Rows of a plane follow one another with the same pitch as rows of a
-// (wider) output, so one tap of all outputs is the plane from some offset on,
-// and a convolution is a sparse matrix times vectors at offsets. Outputs beyond
-// the width of Y are computed and dropped; they are as many as the padding.
+// Planes of all channels at once, where they fit the cache or the weight is
+// large; of a strip of rows at a time, where they do not; or of some channels,
+// where groups of outputs share no input.
 
 #include "layers/planes_convolution.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <vector>
 
-#include "abi/failure.h"
 #include "kernels/packed/view.h"
 #include "layers/depthwise_convolution.h"
 #include "layers/panels.h"
+#include "layers/planes.h"
 #include "support/buffer.h"
 
 namespace spa {
 namespace {
 
-// Sums of some rows: in the second-level cache, or in the first.
-constexpr std::size_t kFloatsOfSums = 128 * 1024;
-constexpr std::size_t kFloatsOfGroup = 4 * 1024;
 constexpr std::size_t kChannelsOfTask = 16;
-constexpr std::size_t kMostLanes = 128;
-constexpr std::size_t kMostAlignedRows = 2;
-constexpr std::size_t kMostAlignedFloats = 512 * 1024;
 // Planes of a part that is run on its own: they stay in the second-level cache,
 // or in the first where each is read by one output.
 constexpr std::size_t kFloatsOfPart = 64 * 1024;
 constexpr std::size_t kFloatsOfDepthwisePart = 6 * 1024;
+constexpr std::size_t kFloatsOfStrip = 128 * 1024;
 // With fewer parts, threads would end too far apart.
 constexpr std::size_t kFewestParts = 4;
 constexpr std::size_t kWantedParts = 8;
-
-// How far beyond the outputs the taps of an axis reach, in places of a phase.
-std::size_t Reach(const Axis& axis) {
-  return (axis.kernel - 1) * axis.dilation / axis.stride;
-}
-
-std::size_t Span(const Axis& axis) {
-  return (axis.kernel - 1) * axis.dilation + 1;
-}
-
-std::size_t Phases(const Axis& axis) {
-  return std::min(axis.stride, Span(axis));
-}
-
-std::size_t Product(std::initializer_list<std::size_t> factors) {
-  std::size_t product = 1;
-  for (const std::size_t factor : factors) {
-    if (__builtin_mul_overflow(product, factor, &product)) {
-      throw InvalidInput("an image is too large for 32-bit offsets");
-    }
-  }
-  return product;
-}
-
-struct Planes {
-  const ConvolutionLayer& layer;
-  const ConvolutionCall& call;
-  PlaneShape shape;
-  std::size_t channel;  // floats of all phases of a channel
-  std::size_t flat;     // outputs of a channel, with those beyond the width
-  Split vectors;        // of `flat`, in tiles
-  std::size_t width;    // floats of a vector
-  bool is_depthwise;
-
-  // Byte offset of a column whose channel has the given number among planes.
-  std::size_t Offset(std::size_t column, std::size_t plane) const {
-    const Axis &v = call.vertical, &h = call.horizontal;
-    const std::size_t tap = column % (v.kernel * h.kernel);
-    const std::size_t row = tap / h.kernel * v.dilation;
-    const std::size_t place = tap % h.kernel * h.dilation;
-    const std::size_t phase = row % v.stride * shape.horizontal_phases +
-                              place % shape.horizontal_phases;
-    return (plane * channel + phase * shape.rows * shape.pitch +
-            row / v.stride * shape.pitch + place / shape.horizontal_phases) *
-           sizeof(float);
-  }
-
-  std::size_t Taps() const {
-    return call.vertical.kernel * call.horizontal.kernel;
-  }
-
-  void MakePlanes(std::size_t image, std::size_t first, std::size_t channels,
-                  float* planes) const {
-    const Axis &v = call.vertical, &h = call.horizontal;
-    layer.kernels.tiles.planes(
-        call.x + (image * call.channels + first) * v.input * h.input, channels,
-        v, h, shape, planes);
-  }
-};
-
-// Room for planes, with what the last vector of the last tap may read beyond.
-std::size_t FloatsOf(const Planes& work, std::size_t channels) {
-  const std::size_t floats = Product({channels, work.channel});
-  if (floats > 0x7FFFFFFF / sizeof(float) - kMostLanes) {
-    throw InvalidInput("an image is too large for 32-bit offsets");
-  }
-  return floats + kMostLanes;
-}
-
-void ClearEnd(float* planes, std::size_t floats) {
-  std::fill(planes + floats - kMostLanes, planes + floats, 0.0f);
-}
-
-// One tile, some row blocks. All of them pass over a chunk of columns before
-// the next, so that its part of the planes stays in the first-level cache.
-void Multiply(const Planes& work, const Offsets& offsets, const float* planes,
-              std::size_t image, std::size_t tile, std::size_t first_block,
-              std::size_t end_block, float* sums) {
-  const Packed& weight = work.layer.weight;
-  const std::size_t from = work.vectors.Begin(tile) * work.width;
-  const std::size_t lanes = work.vectors.Size(tile) * work.width;
-  const std::size_t row = first_block * weight.block_rows;
-  const std::size_t rows =
-      std::min(weight.rows, end_block * weight.block_rows) - row;
-  const Epilogue none;
-  PanelCall part{};
-  part.weight = &weight;
-  part.offsets = offsets.data();
-  part.first_block = first_block;
-  part.end_block = end_block;
-  part.panel = reinterpret_cast<const char*>(planes + from);
-  part.vectors = work.vectors.Size(tile);
-  part.positions = lanes;
-  part.y = sums;
-  part.y_stride = lanes;
-  part.bias = work.call.bias;
-  part.epilogue = &none;
-  const std::size_t outputs =
-      work.call.vertical.output * work.call.horizontal.output;
-  const std::size_t place = (image * weight.rows + row) * outputs;
-  const std::size_t line = from / work.shape.pitch;
-  const Fetch written{
-      work.call.y + place + line * work.call.horizontal.output +
-          std::min(from - line * work.shape.pitch, work.call.horizontal.output),
-      outputs * sizeof(float), rows};
-  for (std::size_t chunk = 0, chunks = Chunks(weight); chunk < chunks;
-       ++chunk) {
-    part.chunk = chunk;
-    part.is_first = chunk == 0;
-    if (chunk + 1 == chunks) part.written[0] = written;
-    work.layer.kernels.blocks_panel.multiply(part);
-  }
-  const std::size_t count = std::min(lanes, work.flat - from);
-  const float* residual = work.call.residual;
-  work.layer.kernels.tiles.crop(
-      sums, lanes, rows, from, count, work.shape.pitch,
-      work.call.horizontal.output,
-      residual == nullptr ? nullptr : residual + place, work.call.y + place,
-      outputs, work.layer.epilogue);
-}
-
-// Row blocks that are multiplied together: with one chunk few, whose sums stay
-// in the first-level cache.
-Split Groups(const Planes& work, std::size_t blocks) {
-  const Packed& weight = work.layer.weight;
-  const std::size_t floats =
-      Chunks(weight) > 1 ? kFloatsOfSums : kFloatsOfGroup;
-  const std::size_t floats_of_block =
-      weight.block_rows * work.vectors.Largest() * work.width;
-  return SplitByMost(blocks,
-                     std::max<std::size_t>(1, floats / floats_of_block));
-}
-
-// Some tiles, some row blocks, group by group.
-void MultiplyGroups(const Planes& work, const Offsets& offsets,
-                    const float* planes, std::size_t image, std::size_t tile,
-                    std::size_t first_block, std::size_t end_block,
-                    float* sums) {
-  const Split groups = Groups(work, end_block - first_block);
-  for (std::size_t g = 0; g < groups.parts; ++g) {
-    Multiply(work, offsets, planes, image, tile, first_block + groups.Begin(g),
-             first_block + groups.End(g), sums);
-  }
-}
-
-Floats RoomForSums(const Planes& work, std::size_t blocks,
-                   const Memory& memory) {
-  return {memory, Groups(work, blocks).Largest() *
-                      work.layer.weight.block_rows * work.vectors.Largest() *
-                      work.width};
-}
 
 void RunImage(const Planes& work, const Offsets& offsets, float* planes,
               std::size_t image, const Parallel& parallel) {
@@ -204,19 +45,20 @@ void RunImage(const Planes& work, const Offsets& offsets, float* planes,
     const std::size_t tile = by_rows ? task % tiles : task / blocks.parts;
     const std::size_t part = by_rows ? task / tiles : task % blocks.parts;
     const Floats sums = RoomForSums(work, blocks.Size(part), parallel.memory());
-    MultiplyGroups(work, offsets, planes, image, tile, blocks.Begin(part),
-                   blocks.End(part), sums.get());
+    MultiplyTile(work, offsets, planes, image, tile, blocks.Begin(part),
+                 blocks.End(part), sums.get());
   });
 }
 
 // All outputs need all planes.
 void RunTogether(const Planes& work, const Parallel& parallel) {
-  const std::size_t floats = FloatsOf(work, work.call.channels);
-  const auto offsets =
-      work.layer.tables.Get(work.layer.weight, {work.channel, work.shape.pitch},
-                            [&](std::size_t column) {
-                              return work.Offset(column, column / work.Taps());
-                            });
+  const std::size_t floats = PlaneFloats(work, work.call.channels);
+  const auto offsets = work.layer.tables.Get(
+      work.layer.weight,
+      {work.channel, work.shape.pitch, work.shape.horizontal_phases},
+      [&](std::size_t column) {
+        return work.Offset(column, column / work.Taps());
+      });
   const Floats planes(parallel.memory(), floats);
   ClearEnd(planes.get(), floats);
   for (std::size_t image = 0; image < work.call.images; ++image) {
@@ -232,8 +74,7 @@ void MultiplyDepthwise(const Planes& work, const Offsets& offsets,
   const Packed& weight = work.layer.weight;
   const std::size_t from = StartAt(weight.starts, row);
   const std::size_t size = weight.value_type == ValueType::kFloat32 ? 4 : 2;
-  const std::size_t outputs = call.vertical.output * call.horizontal.output;
-  const std::size_t place = (image * weight.rows + row) * outputs;
+  const std::size_t place = (image * weight.rows + row) * work.outputs;
   work.layer.kernels.depthwise.multiply(
       {planes, work.shape.pitch, call.vertical.output, call.horizontal.output,
        weight.value_type, offsets.data() + from, weight.values + from * size,
@@ -247,7 +88,7 @@ void MultiplyDepthwise(const Planes& work, const Offsets& offsets,
 void RunPart(const Planes& work, const Offsets& offsets, const Part& part,
              std::size_t image, const Parallel& parallel) {
   const std::size_t channels = part.end_channel - part.first_channel;
-  const std::size_t floats = FloatsOf(work, channels);
+  const std::size_t floats = PlaneFloats(work, channels);
   const Floats planes(parallel.memory(), floats);
   ClearEnd(planes.get(), floats);
   work.MakePlanes(image, part.first_channel, channels, planes.get());
@@ -260,8 +101,8 @@ void RunPart(const Planes& work, const Offsets& offsets, const Part& part,
   const std::size_t blocks = part.end_block - part.first_block;
   const Floats sums = RoomForSums(work, blocks, parallel.memory());
   for (std::size_t tile = 0; tile < work.vectors.parts; ++tile) {
-    MultiplyGroups(work, offsets, planes.get(), image, tile, part.first_block,
-                   part.end_block, sums.get());
+    MultiplyTile(work, offsets, planes.get(), image, tile, part.first_block,
+                 part.end_block, sums.get());
   }
 }
 
@@ -285,45 +126,79 @@ void RunApart(const Planes& work, const std::vector<Part>& parts,
   });
 }
 
-// With a phase for every horizontal tap and rows of whole vectors, no vector
-// that is read crosses a line of the cache, which else costs a second access.
-// That counts where each is multiplied but once or twice, unless many positions
-// of the wider rows are computed in vain or the planes outgrow the cache.
-PlaneShape ShapeOf(const ConvolutionLayer& layer, const ConvolutionCall& call) {
+// ---- Large images, strip of rows by strip, so that planes stay in the cache.
+
+// Rows [first, end) of the outputs of one image.
+ConvolutionCall StripOf(const ConvolutionCall& call, const Packed& weight,
+                        std::size_t image, std::size_t first, std::size_t end) {
   const Axis &v = call.vertical, &h = call.horizontal;
-  const PlaneShape plain{v.output + Reach(v), h.output + Reach(h), Phases(v),
-                         Phases(h)};
-  const std::size_t width = layer.kernels.blocks_panel.width;
-  const PlaneShape aligned{plain.rows, (h.output + width - 1) / width * width,
-                           plain.vertical_phases, Span(h)};
-  const bool is_small = Product({call.channels, aligned.vertical_phases,
-                                 aligned.horizontal_phases, aligned.rows,
-                                 aligned.pitch}) <= kMostAlignedFloats;
-  const bool is_tight = aligned.pitch * 8 <= plain.pitch * 9;
-  return layer.weight.block_rows <= kMostAlignedRows && h.kernel > 1 &&
-                 h.dilation == 1 && is_small && is_tight &&
-                 !IsDepthwise(layer.weight, layer.parts)
-             ? aligned
-             : plain;
+  const std::size_t padded = first * v.stride;
+  const std::size_t above =
+      std::min(padded > v.padding ? padded - v.padding : 0, v.input);
+  const std::size_t inputs = v.input * h.input;
+  const std::size_t place =
+      image * weight.rows * v.output * h.output + first * h.output;
+  ConvolutionCall strip = call;
+  strip.images = 1;
+  strip.vertical.input = v.input - above;
+  strip.vertical.output = end - first;
+  strip.vertical.padding = padded > v.padding ? 0 : v.padding - padded;
+  strip.x += image * call.channels * inputs + above * h.input;
+  strip.y += place;
+  if (strip.residual != nullptr) strip.residual += place;
+  return strip;
 }
 
-Planes Describe(const ConvolutionLayer& layer, const ConvolutionCall& call) {
-  const Axis &v = call.vertical, &h = call.horizontal;
-  const BlocksPanelKernel& kernel = layer.kernels.blocks_panel;
-  const PlaneShape shape = ShapeOf(layer, call);
-  const std::size_t flat = (v.output - 1) * shape.pitch + h.output;
-  std::size_t most =
-      kernel.most_vectors[BlockRowsPlace(layer.weight.block_rows)];
-  if (layer.tile != 0) most = std::min(most, layer.tile);
-  return {layer,
-          call,
-          shape,
-          Product({shape.vertical_phases, shape.horizontal_phases, shape.rows,
-                   shape.pitch}),
-          flat,
-          SplitByMost((flat + kernel.width - 1) / kernel.width, most),
-          kernel.width,
-          IsDepthwise(layer.weight, layer.parts)};
+void RunStrip(const Planes& work, const Offsets& offsets,
+              const Memory& memory) {
+  const std::size_t floats = PlaneFloats(work, work.call.channels);
+  const std::size_t blocks = RowBlocks(work.layer.weight);
+  const Floats planes(memory, floats);
+  const Floats sums = RoomForSums(work, blocks, memory);
+  ClearEnd(planes.get(), floats);
+  work.MakePlanes(0, 0, work.call.channels, planes.get());
+  for (std::size_t tile = 0; tile < work.vectors.parts; ++tile) {
+    MultiplyTile(work, offsets, planes.get(), 0, tile, 0, blocks, sums.get());
+  }
+}
+
+void RunStrips(const Planes& whole, const Split& strips,
+               const Parallel& parallel) {
+  const ConvolutionLayer& layer = whole.layer;
+  const ConvolutionCall& call = whole.call;
+  const Packed& weight = layer.weight;
+  const ConvolutionCall largest = StripOf(call, weight, 0, 0, strips.Largest());
+  PlaneShape shape = whole.shape;
+  shape.rows = largest.vertical.output + Reach(largest.vertical);
+  const Planes first = Describe(layer, largest, shape);
+  const auto offsets = layer.tables.Get(
+      weight, {first.channel, shape.pitch, shape.horizontal_phases},
+      [&](std::size_t column) {
+        return first.Offset(column, column / first.Taps());
+      });
+  ForEach(parallel, strips.parts * call.images, [&](std::size_t task) {
+    const std::size_t strip = task % strips.parts;
+    Planes work = Describe(layer,
+                           StripOf(call, weight, task / strips.parts,
+                                   strips.Begin(strip), strips.End(strip)),
+                           shape);
+    work.inputs = whole.inputs;
+    work.outputs = whole.outputs;
+    RunStrip(work, *offsets, parallel.memory());
+  });
+}
+
+// One, if planes fit the cache anyway or the weight, which every strip reads,
+// is not small beside them.
+Split StripsOf(const Planes& work, std::size_t threads) {
+  const Packed& weight = work.layer.weight;
+  const std::size_t rows = work.call.vertical.output;
+  const std::size_t floats = work.call.channels * work.channel;
+  const std::size_t stored = weight.blocks * (weight.block_rows + 1);
+  if (floats <= kFloatsOfStrip || stored * 2 > floats) return {rows, 1};
+  const std::size_t wanted = floats / kFloatsOfStrip + 1;
+  const std::size_t even = (wanted + threads - 1) / threads * threads;
+  return SplitByMost(rows, std::max<std::size_t>(1, rows / even));
 }
 
 }  // namespace
@@ -331,7 +206,7 @@ Planes Describe(const ConvolutionLayer& layer, const ConvolutionCall& call) {
 void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
                    const Parallel& parallel) {
   if (RunDepthwise(layer, call, parallel)) return;
-  const Planes work = Describe(layer, call);
+  const Planes work = Describe(layer, call, ShapeOf(layer, call));
   const std::size_t floats =
       work.is_depthwise ? kFloatsOfDepthwisePart : kFloatsOfPart;
   const std::size_t channels =
@@ -341,7 +216,9 @@ void RunOverPlanes(const ConvolutionLayer& layer, const ConvolutionCall& call,
   if (parts.size() >= kFewestParts || (work.is_depthwise && !parts.empty())) {
     RunApart(work, parts, parallel);
   } else {
-    RunTogether(work, parallel);
+    const Split strips = StripsOf(work, parallel.threads());
+    strips.parts > 1 ? RunStrips(work, strips, parallel)
+                     : RunTogether(work, parallel);
   }
 }
 

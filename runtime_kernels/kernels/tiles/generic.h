@@ -291,10 +291,10 @@ SPA_INLINE void MakePhase(const float* channel, const Axis& vertical,
 }
 
 template <std::size_t kWidth>
-static void MakePlanes(const float* x, std::size_t channels,
-                       const Axis& vertical, const Axis& horizontal,
-                       const PlaneShape& shape, float* to) {
-  const std::size_t inputs = vertical.input * horizontal.input;
+static void MakePlanes(const float* x, std::size_t x_stride,
+                       std::size_t channels, const Axis& vertical,
+                       const Axis& horizontal, const PlaneShape& shape,
+                       float* to) {
   const std::size_t phase = shape.rows * shape.pitch;
   const std::size_t phases = shape.vertical_phases * shape.horizontal_phases;
   for (std::size_t f = 0; f < shape.vertical_phases; ++f) {
@@ -303,7 +303,7 @@ static void MakePlanes(const float* x, std::size_t channels,
       const PhaseRange columns = RangeOf(horizontal, g, shape.pitch);
       float* first = to + (f * shape.horizontal_phases + g) * phase;
       for (std::size_t c = 0; c < channels; ++c) {
-        MakePhase<kWidth>(x + c * inputs, vertical, horizontal, shape, rows,
+        MakePhase<kWidth>(x + c * x_stride, vertical, horizontal, shape, rows,
                           columns, first + c * phases * phase);
       }
     }

@@ -43,9 +43,10 @@ struct TilesKernel {
                std::size_t width, std::size_t padded, float* to,
                std::size_t to_stride);
   // Writes the phases of `channels` channels, rows * pitch floats each, one
-  // after the other.
-  void (*planes)(const float* x, std::size_t channels, const Axis& vertical,
-                 const Axis& horizontal, const PlaneShape& shape, float* to);
+  // after the other; a channel of X begins `x_stride` floats behind the last.
+  void (*planes)(const float* x, std::size_t x_stride, std::size_t channels,
+                 const Axis& vertical, const Axis& horizontal,
+                 const PlaneShape& shape, float* to);
   // y[i] = act(from[i] + bias[i] + residual[i]); null adds nothing, `from` may
   // be `y`.
   void (*finish)(const float* from, const float* bias, const float* residual,

@@ -272,3 +272,21 @@ def test_any_convolution_is_right(
     epilogue = random_epilogue(out, shape, activation, bias=added[0], residual=added[1])
     how = How(kernels, tile, misalignment=tile % 8)
     assert_right(packing, weight, random_input(images, channels, *size), sweep, epilogue, how)
+
+
+STRIPS = (
+    Sweep((3, 3), pads=(1, 1, 1, 1)),
+    Sweep((3, 3), (2, 2), pads=(0, 1, 2, 0)),
+    Sweep((5, 3), (3, 1), (1, 2), (2, 0, 4, 3)),
+    Sweep((1, 1), (2, 2)),
+)
+
+
+@each_kernel
+@pytest.mark.parametrize("sweep", STRIPS, ids=str)
+@pytest.mark.parametrize("size", [(230, 61), (31, 470)], ids=str)
+def test_images_whose_planes_are_large_are_cut_into_strips(
+    kernels: KernelSet, sweep: Sweep, size: tuple[int, int]
+) -> None:
+    for packing in (Packing("blocks"), Packing("blocks", block_rows=4, chunk=30)):
+        check(kernels, packing, sweep, (2, 16, *size))
