@@ -11,9 +11,12 @@ namespace {
 // Sums of some rows: in the second-level cache, or in the first.
 constexpr std::size_t kFloatsOfSums = 128 * 1024;
 constexpr std::size_t kFloatsOfGroup = 4 * 1024;
+// The most vectors of a tile, of any instruction set.
 constexpr std::size_t kMostLanes = 128;
+// See ShapeOf.
 constexpr std::size_t kMostAlignedRows = 2;
 constexpr std::size_t kMostAlignedFloats = 512 * 1024;
+
 std::size_t Span(const Axis& axis) {
   return (axis.kernel - 1) * axis.dilation + 1;
 }

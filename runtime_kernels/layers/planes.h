@@ -17,6 +17,7 @@
 
 namespace spa {
 
+// A convolution over planes.
 struct Planes {
   const ConvolutionLayer& layer;
   ConvolutionCall call;  // of whole images or of a strip of one

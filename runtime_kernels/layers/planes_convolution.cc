@@ -21,6 +21,7 @@ constexpr std::size_t kChannelsOfTask = 16;
 // or in the first where each is read by one output.
 constexpr std::size_t kFloatsOfPart = 64 * 1024;
 constexpr std::size_t kFloatsOfDepthwisePart = 6 * 1024;
+// The same of a strip; smaller ones would copy too many rows twice.
 constexpr std::size_t kFloatsOfStrip = 128 * 1024;
 // With fewer parts, threads would end too far apart.
 constexpr std::size_t kFewestParts = 4;
@@ -114,8 +115,11 @@ void RunApart(const Planes& work, const std::vector<Part>& parts,
               first_channel.begin() + std::ptrdiff_t(part.end_channel),
               part.first_channel);
   }
+  // Planes are numbered in their part, so these are tables of another kind.
+  constexpr std::size_t kOfParts = 1;
   const auto offsets = work.layer.tables.Get(
-      work.layer.weight, {work.channel, work.shape.pitch},
+      work.layer.weight,
+      {work.channel, work.shape.pitch, work.shape.horizontal_phases, kOfParts},
       [&](std::size_t column) {
         const std::size_t channel = column / work.Taps();
         return work.Offset(column, channel - first_channel[channel]);
@@ -171,6 +175,7 @@ void RunStrips(const Planes& whole, const Split& strips,
   PlaneShape shape = whole.shape;
   shape.rows = largest.vertical.output + Reach(largest.vertical);
   const Planes first = Describe(layer, largest, shape);
+  PlaneFloats(first, call.channels);  // throws if offsets would not fit
   const auto offsets = layer.tables.Get(
       weight, {first.channel, shape.pitch, shape.horizontal_phases},
       [&](std::size_t column) {

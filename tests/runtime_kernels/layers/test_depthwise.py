@@ -42,6 +42,12 @@ def depthwise(channels: int, multiplier: int, sweep: Sweep, density: float = 1.0
     return weight
 
 
+def centred(taps: int, stride: int) -> Sweep:
+    """Return a square window that keeps an image's size but for the stride."""
+    pad = taps // 2
+    return Sweep((taps, taps), (stride, stride), pads=(pad, pad, pad, pad))
+
+
 def assert_right(
     kernels: KernelSet, weight: Float32Array, x: Float32Array, sweep: Sweep, activation: str
 ) -> None:
@@ -88,8 +94,7 @@ def test_no_input_beside_the_image_is_read(
     kernels: KernelSet, side: Literal["before", "behind"]
 ) -> None:
     for taps, stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1)):
-        pads = (taps // 2,) * 4
-        sweep = Sweep((taps, taps), (stride, stride), pads=pads)
+        sweep = centred(taps, stride)
         for size in ((7, 7), (9, 17), (14, 14), (5, 33)):
             x = fenced(random_input(1, 2, *size), side)
             assert_right(kernels, depthwise(2, 1, sweep), x, sweep, "relu")
@@ -104,7 +109,7 @@ def test_no_input_beside_a_layer_is_read(
 ) -> None:
     packing = Packing("blocks", block_rows=rows, chunk=36)
     for taps, stride in ((1, 1), (3, 1), (3, 2)):
-        sweep = Sweep((taps, taps), (stride, stride), pads=(taps // 2,) * 4)
+        sweep = centred(taps, stride)
         for size in ((7, 7), (9, 17), (14, 14)):
             x = fenced(random_input(1, 8, *size), side)
             weight = packing.random_weight(20, 8 * taps**2).reshape(20, 8, taps, taps)
