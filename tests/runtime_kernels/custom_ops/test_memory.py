@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from spa_onnx.runtime.packing import pack_bitmask, pack_blocks
 from tests.runtime_kernels.kernel_library import needs_kernels
 from tests.runtime_kernels.op_models import linear_node, open_quietly, random_input, random_weight
 from tests.spa_onnx.cli.commands import run, write_model
+
+sanitized = pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers need memory of their own"
+)
 
 SMAPS = Path("/proc/self/smaps_rollup")
 PAGE = 4096
@@ -134,6 +139,7 @@ PACKERS = {
 
 
 @needs_kernels
+@sanitized
 @pytest.mark.slow
 @pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
 @pytest.mark.parametrize("tokens", [1, 64])
@@ -148,6 +154,7 @@ def test_weights_outside_the_model_cost_little_private_memory(
 
 
 @needs_kernels
+@sanitized
 @pytest.mark.slow
 @pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
 def test_weights_inside_the_model_are_seen_by_the_measurement(tmp_path: Path) -> None:
@@ -173,6 +180,7 @@ def write_dense_chain(path: Path, block_rows: int) -> None:
 
 
 @needs_kernels
+@sanitized
 @pytest.mark.slow
 @pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
 @pytest.mark.parametrize(("block_rows", "tokens"), [(16, 1), (1, 64)])
@@ -194,6 +202,7 @@ def test_a_lowered_model_with_external_data_maps_its_weights(
 
 
 @needs_kernels
+@sanitized
 @pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell private memory")
 def test_runs_leave_no_memory_behind() -> None:
     each, runs = 40, 30_000  # a handle of the runtime has 100 bytes
