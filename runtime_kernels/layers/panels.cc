@@ -23,8 +23,6 @@ namespace {
 constexpr std::size_t kTasksOfThread = 2;
 // With fewer rows, fetching the panel costs more than multiplying it.
 constexpr std::size_t kFewestRowsOfPart = 32;
-// Sums that lie beside Y stay in the second-level cache.
-constexpr std::size_t kFloatsOfSums = 128 * 1024;
 // So far ahead that a line arrives in time from beyond the second-level cache.
 constexpr std::size_t kRowsAhead = 8;
 

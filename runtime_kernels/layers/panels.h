@@ -12,6 +12,9 @@
 
 namespace spa {
 
+// Sums that lie beside Y stay in the second-level cache.
+constexpr std::size_t kFloatsOfSums = 128 * 1024;
+
 // Positions of all images or tokens in tiles of whole vectors, as even as can
 // be: with the fewest vectors left over, every loop runs at full width.
 struct Tiles {

@@ -4,12 +4,12 @@
 #include <initializer_list>
 
 #include "abi/failure.h"
+#include "layers/panels.h"
 
 namespace spa {
 namespace {
 
-// Sums of some rows: in the second-level cache, or in the first.
-constexpr std::size_t kFloatsOfSums = 128 * 1024;
+// Sums of few rows, which stay in the first-level cache.
 constexpr std::size_t kFloatsOfGroup = 4 * 1024;
 // The most vectors of a tile, of any instruction set.
 constexpr std::size_t kMostLanes = 128;
