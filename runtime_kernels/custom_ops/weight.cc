@@ -3,6 +3,7 @@
 #include "abi/failure.h"
 #include "custom_ops/attributes.h"
 #include "custom_ops/op.h"
+#include "support/huge_pages.h"
 
 namespace spa {
 
@@ -14,15 +15,16 @@ Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
     throw InvalidInput(
         "input 1, the packed weight, must be a constant initializer");
   }
-  const Packed weight =
-      ParsePacked(static_cast<const unsigned char*>(DataOf(api, value)),
-                  ElementCount(ShapeOf(api, value)));
+  const auto* bytes = static_cast<const unsigned char*>(DataOf(api, value));
+  const std::size_t size = ElementCount(ShapeOf(api, value));
+  const Packed weight = ParsePacked(bytes, size);
   const std::int64_t rows = Attributes(api, info).Int(rows_attribute);
   if (rows < 0 || static_cast<std::size_t>(rows) != weight.rows) {
     throw InvalidInput(std::string("attribute ") + rows_attribute + " is " +
                        std::to_string(rows) + ", but the packed weight has " +
                        std::to_string(weight.rows) + " rows");
   }
+  PreferHugePages(bytes, size);
   return weight;
 }
 

@@ -124,6 +124,17 @@ SPA_INLINE void StoreFirst(const Vector<kWidth>& vector, float* to,
   StoreSome<kWidth>(vector, to, count);
 }
 
+// Lanes from `count` on become zero, also if they hold NaN.
+template <std::size_t kWidth>
+SPA_INLINE void KeepFirst(Vector<kWidth>& vector, std::size_t count) {
+  const auto first = static_cast<std::uint32_t>(count);
+  BitVector<kWidth> lanes;
+  SPA_UNROLL for (std::size_t k = 0; k < kWidth; ++k) {
+    lanes[k] = static_cast<std::uint32_t>(k);
+  }
+  vector = lanes < first ? vector : Vector<kWidth>{};
+}
+
 template <std::size_t kWidth, std::size_t... kLane>
 SPA_INLINE Vector<kWidth / 2> SumOfHalves(const Vector<kWidth>& vector,
                                           std::index_sequence<kLane...>) {

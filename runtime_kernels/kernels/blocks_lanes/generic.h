@@ -32,7 +32,7 @@ struct LanesTile {
 };
 
 // Bytes ahead of the weights being read, which pass through only once.
-constexpr std::size_t kValuesAhead = 4096;
+constexpr std::size_t kValuesAhead = 2048;
 
 template <typename Tile>
 SPA_INLINE void AddLanes(const LanesCall& call, std::size_t j, const float* x,

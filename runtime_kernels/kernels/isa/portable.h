@@ -21,9 +21,10 @@ struct Portable {
   }
 
   template <typename Index>
-  static Vector<kWidth> Gather(const float* x, const unsigned char* indices) {
+  static Vector<kWidth> Gather(const float* x, const unsigned char* indices,
+                               std::size_t count) {
     Vector<kWidth> lanes{};
-    for (std::size_t k = 0; k < kWidth; ++k) {
+    for (std::size_t k = 0; k < count; ++k) {
       lanes[k] = x[ElementAt<Index>(indices, k)];
     }
     return lanes;

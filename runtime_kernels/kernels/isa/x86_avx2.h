@@ -38,7 +38,8 @@ struct Avx2 {
   }
 
   template <typename Index>
-  static Vector<kWidth> Gather(const float* x, const unsigned char* indices) {
+  static Vector<kWidth> Gather(const float* x, const unsigned char* indices,
+                               std::size_t count) {
     __m256i places;
     if constexpr (sizeof(Index) == 2) {
       places = _mm256_cvtepu16_epi32(
@@ -46,7 +47,12 @@ struct Avx2 {
     } else {
       places = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(indices));
     }
-    return _mm256_i32gather_ps(x, places, sizeof(float));
+    const __m256i counted =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                           _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x, places,
+                                    _mm256_castsi256_ps(counted),
+                                    sizeof(float));
   }
 
   template <typename Values>

@@ -23,7 +23,8 @@ struct Avx512 {
   }
 
   template <typename Index>
-  static Vector<kWidth> Gather(const float* x, const unsigned char* indices) {
+  static Vector<kWidth> Gather(const float* x, const unsigned char* indices,
+                               std::size_t count) {
     __m512i places;
     if constexpr (sizeof(Index) == 2) {
       places = _mm512_maskz_cvtepu16_epi32(
@@ -32,9 +33,9 @@ struct Avx512 {
     } else {
       places = _mm512_loadu_si512(indices);
     }
-    // The masked form with all lanes on: gcc 12 warns inside the plain one.
-    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xFFFF, places, x,
-                                    sizeof(float));
+    return _mm512_mask_i32gather_ps(
+        _mm512_setzero_ps(), static_cast<__mmask16>(0xFFFFu >> (16 - count)),
+        places, x, sizeof(float));
   }
 
   template <typename Values>

@@ -13,31 +13,44 @@ namespace spa {
 // Bytes ahead of the weights being read, which pass through only once.
 constexpr std::size_t kDotAhead = 2048;
 
+// Adds `count` products, 1 to kWidth. What is read for the other lanes belongs
+// to the next row or is the end's padding.
+template <typename Isa, typename Values, typename Index>
+SPA_INLINE void AddGathered(const Packed& weight, std::size_t at,
+                            std::size_t count, const float* x,
+                            Vector<Isa::kWidth>& sum) {
+  constexpr std::size_t kWidth = Isa::kWidth;
+  const unsigned char* from = weight.values + at * Values::kSize;
+  const unsigned char* indices = weight.indices + at * sizeof(Index);
+  __builtin_prefetch(from + kDotAhead, 0, 3);
+  __builtin_prefetch(indices + kDotAhead / 2, 0, 3);
+  Vector<kWidth> values;
+  Values::template LoadVector<kWidth>(values, from);
+  if (count < kWidth) KeepFirst<kWidth>(values, count);
+  sum += values * Isa::template Gather<Index>(x, indices, count);
+}
+
 template <typename Isa, typename Values, typename Index>
 static float GatherRow(const Packed& weight, std::size_t j, std::size_t end,
                        const float* x) {
   constexpr std::size_t kWidth = Isa::kWidth;
   constexpr std::size_t kApart = 2;
+  const auto add = [&](std::size_t at, std::size_t count,
+                       Vector<kWidth>& sum) __attribute__((always_inline)) {
+    AddGathered<Isa, Values, Index>(weight, at, count, x, sum);
+  };
   Vector<kWidth> sums[kApart] = {};
   for (; j + kApart * kWidth <= end; j += kApart * kWidth) {
     SPA_UNROLL for (std::size_t i = 0; i < kApart; ++i) {
-      const std::size_t at = j + i * kWidth;
-      const unsigned char* from = weight.values + at * Values::kSize;
-      __builtin_prefetch(from + kDotAhead, 0, 3);
-      __builtin_prefetch(weight.indices + at * sizeof(Index) + kDotAhead / 2, 0,
-                         3);
-      Vector<kWidth> values;
-      Values::template LoadVector<kWidth>(values, from);
-      sums[i] += values * Isa::template Gather<Index>(
-                              x, weight.indices + at * sizeof(Index));
+      add(j + i * kWidth, kWidth, sums[i]);
     }
   }
-  float rest = 0;
-  for (; j < end; ++j) {
-    rest += Values::At(weight.values + j * Values::kSize) *
-            x[ElementAt<Index>(weight.indices, j)];
+  if (j + kWidth <= end) {
+    add(j, kWidth, sums[0]);
+    j += kWidth;
   }
-  return rest + SumOfLanes<kWidth>(sums[0] + sums[1]);
+  if (j < end) add(j, end - j, sums[1]);
+  return SumOfLanes<kWidth>(sums[0] + sums[1]);
 }
 
 template <typename Isa, typename Values, typename Index>
@@ -56,6 +69,15 @@ static void GatherRows(const RowDotCall& call) {
   }
 }
 
+// The bits of the `place`th kWidth columns, read where they lie: bits shifted
+// out of a longer word would need the port that expansion needs, too.
+template <std::size_t kWidth>
+SPA_INLINE std::uint32_t BitsAt(const unsigned char* masks, std::size_t place) {
+  if constexpr (kWidth == 16) return ElementAt<std::uint16_t>(masks, place);
+  if constexpr (kWidth == 8) return masks[place];
+  return masks[place / 2] >> place % 2 * 4 & 0xFu;
+}
+
 template <typename Isa, typename Values>
 static void BitmaskRows(const RowDotCall& call) {
   constexpr std::size_t kWidth = Isa::kWidth;
@@ -70,8 +92,7 @@ static void BitmaskRows(const RowDotCall& call) {
     for (std::size_t g = 0; g < words; ++g) {
       const auto mask = ElementAt<std::uint64_t>(masks, g);
       SPA_UNROLL for (std::size_t k = 0; k < kWordVectors; ++k) {
-        const auto bits = static_cast<std::uint32_t>(mask >> (k * kWidth) &
-                                                     ((1u << kWidth) - 1));
+        const std::uint32_t bits = BitsAt<kWidth>(masks, g * kWordVectors + k);
         const std::uint64_t before =
             k == 0 ? 0 : mask & ((std::uint64_t{1} << (k * kWidth)) - 1);
         const std::size_t skipped =
@@ -159,8 +180,9 @@ static void Segments(const RowDotCall& call) {
   }
 }
 
-// `Isa` has kWidth, floats in a vector; Gather<Index>(x, indices), which
-// returns x[indices[k]] in lane k; and Expand<Values>(values, bits), which puts
+// `Isa` has kWidth, floats in a vector; Gather<Index>(x, indices, count), which
+// returns x[indices[k]] in lane k < count and zero in the others, but reads
+// kWidth indices; and Expand<Values>(values, bits), which puts
 // the next value into each lane whose bit is set and zero into the others. It
 // may read kWidth values however few bits are set.
 template <typename Isa>
