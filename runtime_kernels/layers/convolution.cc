@@ -7,6 +7,20 @@
 #include "layers/pointwise_convolution.h"
 
 namespace spa {
+namespace {
+
+// Whether each output reads one input, which is there.
+bool IsPointwise(const Axis& axis) {
+  return axis.kernel == 1 && axis.padding == 0 &&
+         (axis.output - 1) * axis.stride < axis.input;
+}
+
+// A gather's places have 32 bits, one of them a sign.
+bool IsAddressable(const ConvolutionCall& call) {
+  return call.horizontal.input <= 0x7FFFFFFF / call.vertical.input;
+}
+
+}  // namespace
 
 void CheckConvolution(const Packed& weight, std::size_t channels,
                       std::size_t taps) {
@@ -23,12 +37,9 @@ void CheckConvolution(const Packed& weight, std::size_t channels,
 
 void RunConvolution(const ConvolutionLayer& layer, const ConvolutionCall& call,
                     const Parallel& parallel) {
-  const auto is_pointwise = [](const Axis& axis) {
-    return axis.kernel == 1 && axis.padding == 0 && axis.stride == 1 &&
-           axis.input == axis.output;
-  };
   if (call.images == 0) return;
-  if (is_pointwise(call.vertical) && is_pointwise(call.horizontal)) {
+  if (IsPointwise(call.vertical) && IsPointwise(call.horizontal) &&
+      IsAddressable(call)) {
     RunPointwise(layer, call, parallel);
   } else {
     RunOverPlanes(layer, call, parallel);

@@ -52,6 +52,26 @@ static void CopyRows(const float* from, std::size_t from_stride,
   }
 }
 
+// Columns of vectors, so that the places of one are read once. Those of the
+// last one are copied, since a whole vector of them is read.
+template <typename Isa>
+static void GatherPlaces(const float* from, std::size_t from_stride,
+                         std::size_t rows, const std::uint32_t* places,
+                         std::size_t count, std::size_t padded, float* to,
+                         std::size_t to_stride) {
+  constexpr std::size_t kWidth = Isa::kWidth;
+  for (std::size_t i = 0; i < padded; i += kWidth) {
+    const std::size_t lanes = i < count ? Smaller(count - i, kWidth) : 0;
+    unsigned char indices[kWidth * sizeof(std::uint32_t)] = {};
+    std::memcpy(indices, places + i, lanes * sizeof(std::uint32_t));
+    for (std::size_t r = 0; r < rows; ++r) {
+      Store<kWidth>(Isa::template Gather<std::uint32_t>(from + r * from_stride,
+                                                        indices, lanes),
+                    to + r * to_stride + i);
+    }
+  }
+}
+
 // One tile with less than kWidth rows or columns; `padded` rows are written.
 template <std::size_t kWidth>
 static __attribute__((noinline)) void TurnPart(
@@ -354,9 +374,10 @@ static void Crop(const float* sums, std::size_t sums_stride,
 
 template <typename Isa>
 static constexpr TilesKernel MakeTiles() {
-  return {CopyRows<Isa::kWidth>,     Turn<Isa::kWidth>,
-          MakePlanes<Isa::kWidth>,   Finish<Isa::kWidth>,
-          FinishTurned<Isa::kWidth>, Crop<Isa::kWidth>};
+  return {CopyRows<Isa::kWidth>, GatherPlaces<Isa>,
+          Turn<Isa::kWidth>,     MakePlanes<Isa::kWidth>,
+          Finish<Isa::kWidth>,   FinishTurned<Isa::kWidth>,
+          Crop<Isa::kWidth>};
 }
 
 }  // namespace spa

@@ -5,6 +5,7 @@
 #define SPA_KERNELS_TILES_TILES_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/epilogue.h"
 
@@ -37,6 +38,11 @@ struct TilesKernel {
   void (*copy)(const float* from, std::size_t from_stride, std::size_t rows,
                std::size_t count, std::size_t padded, float* to,
                std::size_t to_stride);
+  // Copies from `rows` rows the floats at `count` places, each below 2^31, and
+  // adds zeros up to `padded` floats, whole vectors.
+  void (*gather)(const float* from, std::size_t from_stride, std::size_t rows,
+                 const std::uint32_t* places, std::size_t count,
+                 std::size_t padded, float* to, std::size_t to_stride);
   // to[j * to_stride + i] = from[i * from_stride + j] for i < height, j <
   // width, and zeros for height <= i < padded.
   void (*turn)(const float* from, std::size_t from_stride, std::size_t height,
