@@ -31,6 +31,12 @@ SPA_INLINE __m512 LanesAt(std::uintptr_t start, std::size_t first,
       reinterpret_cast<const float*>(start + first * sizeof(float)));
 }
 
+SPA_INLINE void StoreLanesAt(std::uintptr_t start, std::size_t first,
+                             unsigned lanes, const Vector<16>& floats) {
+  _mm512_mask_storeu_ps(reinterpret_cast<float*>(start + first * sizeof(float)),
+                        static_cast<__mmask16>(lanes), floats);
+}
+
 // Every second of 32 floats, from the one number `first` after `start` on.
 SPA_INLINE __m512 EvenLanesAt(std::uintptr_t start, std::size_t first,
                               unsigned low, unsigned high) {

@@ -42,31 +42,31 @@ static void MasksOfRuns(const DirectShape& shape, std::uint16_t* masks) {
   }
 }
 
-// With stride 2 the inputs of outputs [16 v, 16 v + 16) at tap i are every
-// second of 32. Two neighbouring taps share them, of which one takes the odd
-// ones; with odd padding the first tap has the odd ones of its own.
-template <std::size_t kTaps, std::size_t kOdd>
-struct Pairs {
-  static constexpr std::size_t kCount = (kTaps - 1 + kOdd) / 2 + 1;
-
-  static constexpr std::size_t Of(std::size_t tap) { return (tap + kOdd) / 2; }
-  static constexpr bool IsOdd(std::size_t tap) { return (tap + kOdd) % 2 != 0; }
+// With stride 2 a vector has so many outputs that the inputs of all taps lie in
+// 32 floats, and two rows of outputs if those of each lie in 16.
+struct Seconds {
+  std::size_t tiles;  // of a row of outputs
+  std::size_t width;  // outputs of a tile, less in the last one
+  bool two_rows;
 };
 
-// For each pair of taps and vector of a row a mask for both halves of the 32.
-static void MasksOfPairs(const DirectShape& shape, std::uint16_t* masks) {
+static inline Seconds SecondsOf(const Axis& axis) {
+  const std::size_t most = (32 - axis.kernel) / 2 + 1;
+  const std::size_t tiles = (axis.output + most - 1) / most;
+  return {tiles, (axis.output + tiles - 1) / tiles,
+          2 * (axis.output - 1) + axis.kernel <= 16};
+}
+
+// For each tile a mask for both halves of the 32.
+static void MasksOfSeconds(const DirectShape& shape, std::uint16_t* masks) {
   const Axis& axis = shape.horizontal;
+  const Seconds of = SecondsOf(axis);
   const auto inputs = static_cast<std::ptrdiff_t>(axis.input);
-  const std::size_t vectors = (axis.output + 15) / 16;
-  const std::size_t before = axis.padding + axis.padding % 2;
-  const std::size_t pairs = (axis.kernel - 1 + axis.padding % 2) / 2 + 1;
-  for (std::size_t pair = 0; pair < pairs; ++pair) {
-    for (std::size_t v = 0; v < vectors; ++v) {
-      const auto first = static_cast<std::ptrdiff_t>(32 * v + 2 * pair) -
-                         static_cast<std::ptrdiff_t>(before);
-      masks[2 * (pair * vectors + v)] = LanesWithin(first, inputs);
-      masks[2 * (pair * vectors + v) + 1] = LanesWithin(first + 16, inputs);
-    }
+  for (std::size_t tile = 0; tile < of.tiles; ++tile) {
+    const auto first = static_cast<std::ptrdiff_t>(2 * of.width * tile) -
+                       static_cast<std::ptrdiff_t>(axis.padding);
+    masks[2 * tile] = LanesWithin(first, inputs);
+    masks[2 * tile + 1] = LanesWithin(first + 16, inputs);
   }
 }
 
@@ -116,15 +116,13 @@ static void MasksOfEdges(const DirectShape& shape, const std::uint16_t* runs,
 
 static std::size_t CountDirectMasks(const DirectShape& shape) {
   const Axis& h = shape.horizontal;
-  if (h.stride != 1) {
-    return 2 * (h.kernel / 2 + 1) * ((h.output + 15) / 16);
-  }
+  if (h.stride != 1) return 2 * SecondsOf(h).tiles;
   const Runs runs = RunsOf(shape);
   return h.kernel * (runs.vectors + shape.vertical.kernel * runs.Edges());
 }
 
 static void MakeDirectMasks(const DirectShape& shape, std::uint16_t* masks) {
-  if (shape.horizontal.stride != 1) return MasksOfPairs(shape, masks);
+  if (shape.horizontal.stride != 1) return MasksOfSeconds(shape, masks);
   MasksOfRuns(shape, masks);
   MasksOfEdges(shape, masks,
                masks + shape.horizontal.kernel * RunsOf(shape).vectors);
@@ -197,58 +195,143 @@ static void MultiplyRuns(const DirectCall& given) {
   }
 }
 
-template <std::size_t kTaps, std::size_t kOdd>
-static void MultiplyPairs(const DirectCall& given) {
-  using Of = Pairs<kTaps, kOdd>;
+// Half of the 32 inputs that a tile's outputs read in one row.
+struct Half {
+  std::uintptr_t start;  // of the row with no padding above it
+  std::uint16_t lanes;
+};
+
+// Tap i of every output in lane i of `taps`, from two halves. A row of taps
+// beside the image has zeros.
+template <std::size_t kTaps>
+struct SecondRows {
+  const Axis& vertical;
+  std::size_t pitch;  // bytes
+  __m512i places[kTaps];
+
+  SecondRows(const DirectShape& shape)
+      : vertical(shape.vertical),
+        pitch(shape.horizontal.input * sizeof(float)) {
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14,
+                                          12, 10, 8, 6, 4, 2, 0);
+    SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
+      places[i] =
+          _mm512_add_epi32(even, _mm512_set1_epi32(static_cast<int>(i)));
+    }
+  }
+
+  __m512 At(std::size_t padded, const Half& half) const {
+    const std::size_t row = padded - vertical.padding;
+    return LanesAt(half.start + row * pitch, 0,
+                   row < vertical.input ? half.lanes : 0);
+  }
+
+  void Load(__m512 (&taps)[kTaps], __m512 low, __m512 high) const {
+    SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
+      taps[i] = _mm512_permutex2var_ps(low, places[i], high);
+    }
+  }
+};
+
+template <std::size_t kTaps>
+SPA_INLINE void AddTaps(Vector<16>& sum, const __m512 (&values)[kTaps],
+                        const __m512 (&taps)[kTaps]) {
+  SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) sum += values[i] * taps[i];
+}
+
+// Row by row of outputs. The last row of taps is the next output's first.
+template <std::size_t kTaps>
+static void MultiplySeconds(const DirectCall& given) {
   const DirectCall call = given;  // as above
-  const Axis &vertical = call.shape->vertical, &h = call.shape->horizontal;
-  const std::size_t vectors = (h.output + 15) / 16;
-  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12,
-                                        10, 8, 6, 4, 2, 0);
-  const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13,
-                                       11, 9, 7, 5, 3, 1);
-  const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(call.x) -
-                               (h.padding + kOdd) * sizeof(float);
+  const Axis& h = call.shape->horizontal;
+  const Seconds of = SecondsOf(h);
+  const SecondRows<kTaps> rows(*call.shape);
   __m512 values[kTaps][kTaps];
   SpreadValues<kTaps>(call, values);
-  for (std::size_t row = 0; row < vertical.output; ++row) {
-    for (std::size_t v = 0; v < vectors; ++v) {
+  for (std::size_t tile = 0; tile < of.tiles; ++tile) {
+    const std::size_t first = tile * of.width;
+    const std::size_t left = h.output - first;
+    const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(call.x) +
+                                 (2 * first - h.padding) * sizeof(float);
+    const Half low{start, call.masks[2 * tile]};
+    const Half high{start + 16 * sizeof(float), call.masks[2 * tile + 1]};
+    const auto load = [&](__m512(&taps)[kTaps],
+                          std::size_t padded) __attribute__((always_inline)) {
+      rows.Load(taps, rows.At(padded, low), rows.At(padded, high));
+    };
+    __m512 last[kTaps];
+    load(last, 0);
+    for (std::size_t row = 0; row < call.shape->vertical.output; ++row) {
       Vector<16> sum = Spread<16>(call.bias);
-      SPA_UNROLL for (std::size_t r = 0; r < kTaps; ++r) {
-        const std::size_t padded = 2 * row + r;
-        if (padded < vertical.padding ||
-            padded >= vertical.padding + vertical.input) {
-          continue;
-        }
-        const std::uintptr_t x =
-            start + (padded - vertical.padding) * h.input * sizeof(float);
-        __m512 low[Of::kCount], high[Of::kCount];
-        SPA_UNROLL for (std::size_t pair = 0; pair < Of::kCount; ++pair) {
-          const std::uint16_t* masks = call.masks + 2 * (pair * vectors + v);
-          low[pair] = LanesAt(x, 32 * v + 2 * pair, masks[0]);
-          high[pair] = LanesAt(x, 32 * v + 2 * pair + 16, masks[1]);
-        }
-        SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
-          sum += values[r][i] * _mm512_permutex2var_ps(
-                                    low[Of::Of(i)], Of::IsOdd(i) ? odd : even,
-                                    high[Of::Of(i)]);
+      AddTaps<kTaps>(sum, values[0], last);
+      SPA_UNROLL for (std::size_t r = 1; r < kTaps; ++r) {
+        __m512 taps[kTaps];
+        load(taps, 2 * row + r);
+        AddTaps<kTaps>(sum, values[r], taps);
+        if (r == 2) {
+          SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) last[i] = taps[i];
         }
       }
-      const std::size_t left = h.output - 16 * v;
-      FinishDirect(call, row * h.output + 16 * v, left < 16 ? left : 16, sum);
+      FinishDirect(call, row * h.output + first,
+                   left < of.width ? left : of.width, sum);
     }
   }
 }
 
-static void MultiplyDirect(const DirectCall& call) {
+// A row of outputs in each half of a vector; the second may lie below Y.
+SPA_INLINE void FinishTwoRows(const DirectCall& call, std::size_t row,
+                              Vector<16> sum) {
+  const std::size_t width = call.shape->horizontal.output;
+  const bool both = row + 1 < call.shape->vertical.output;
+  const unsigned upper = (1u << width) - 1;
+  const unsigned lower = both ? upper << 8 : 0;
+  const std::size_t above = row * width, below = above + width - 8;
+  if (call.residual != nullptr) {
+    const auto residual = reinterpret_cast<std::uintptr_t>(call.residual);
+    sum += LanesAt(residual, above, upper) + LanesAt(residual, below, lower);
+  }
+  const Vector<16> whole = Activate<16>(sum, *call.epilogue);
+  const auto y = reinterpret_cast<std::uintptr_t>(call.y);
+  StoreLanesAt(y, above, upper, whole);
+  StoreLanesAt(y, below, lower, whole);
+}
+
+template <std::size_t kTaps>
+static void MultiplyTwoRows(const DirectCall& given) {
+  const DirectCall call = given;  // as above
+  const SecondRows<kTaps> rows(*call.shape);
+  __m512 values[kTaps][kTaps];
+  SpreadValues<kTaps>(call, values);
+  const Half half{reinterpret_cast<std::uintptr_t>(call.x) -
+                      call.shape->horizontal.padding * sizeof(float),
+                  call.masks[0]};
+  for (std::size_t row = 0; row < call.shape->vertical.output; row += 2) {
+    Vector<16> sum = Spread<16>(call.bias);
+    SPA_UNROLL for (std::size_t r = 0; r < kTaps; ++r) {
+      __m512 taps[kTaps];
+      rows.Load(taps, rows.At(2 * row + r, half),
+                rows.At(2 * row + 2 + r, half));
+      AddTaps<kTaps>(sum, values[r], taps);
+    }
+    FinishTwoRows(call, row, sum);
+  }
+}
+
+template <std::size_t kTaps>
+static void MultiplyTaps(const DirectCall& call) {
   const Axis& h = call.shape->horizontal;
   if (h.stride == 1) {
-    h.kernel == 3 ? MultiplyRuns<3>(call) : MultiplyRuns<5>(call);
-  } else if (h.padding % 2 == 0) {
-    h.kernel == 3 ? MultiplyPairs<3, 0>(call) : MultiplyPairs<5, 0>(call);
+    MultiplyRuns<kTaps>(call);
+  } else if (SecondsOf(h).two_rows) {
+    MultiplyTwoRows<kTaps>(call);
   } else {
-    h.kernel == 3 ? MultiplyPairs<3, 1>(call) : MultiplyPairs<5, 1>(call);
+    MultiplySeconds<kTaps>(call);
   }
+}
+
+static void MultiplyDirect(const DirectCall& call) {
+  call.shape->horizontal.kernel == 3 ? MultiplyTaps<3>(call)
+                                     : MultiplyTaps<5>(call);
 }
 
 }  // namespace spa
