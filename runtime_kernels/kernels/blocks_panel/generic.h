@@ -166,8 +166,9 @@ SPA_INLINE void MultiplyParts(const PanelCall& call, std::size_t b,
   }
 }
 
+// kAndOne: the last vector has one position.
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
-          std::size_t kVectors>
+          std::size_t kVectors, bool kAndOne>
 static void MultiplyTile(const PanelCall& call) {
   const unsigned char* starts =
       call.weight->starts + call.chunk * (RowBlocks(*call.weight) + 1) * 4;
@@ -201,17 +202,40 @@ static void MultiplyTile(const PanelCall& call) {
         const Ending ending{
             call.residual == nullptr ? nullptr : call.residual + place,
             call.epilogue};
-        MultiplyRowBlock<kWidth, kRows, kRows, kVectors>(
-            call.panel, call.offsets + from,
-            call.weight->values + from * kRows * sizeof(float), end - from,
-            call.y + place, call.y_stride, last_lanes,
-            call.is_first ? bias + row * bias_step : nullptr,
-            call.is_last ? &ending : nullptr);
+        const std::int32_t* offsets = call.offsets + from;
+        const unsigned char* values =
+            call.weight->values + from * kRows * sizeof(float);
+        float* y = call.y + place;
+        const float* start = call.is_first ? bias + row * bias_step : nullptr;
+        const Ending* last = call.is_last ? &ending : nullptr;
+        if constexpr (kAndOne) {
+          MultiplyRowBlockAndOne<kWidth, kRows, kVectors - 1>(
+              call.panel, offsets, values, end - from, y, call.y_stride, start,
+              last);
+        } else {
+          MultiplyRowBlock<kWidth, kRows, kRows, kVectors>(
+              call.panel, offsets, values, end - from, y, call.y_stride,
+              last_lanes, start, last);
+        }
         continue;
       }
     }
     MultiplyParts<kWidth, kStride, kRows, kVectors>(call, b, from, end);
   }
+}
+
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+static void MultiplyVectors(const PanelCall& call) {
+  constexpr std::size_t kWhole = kVectors - 1;
+  if constexpr (kWhole > 0 && kRows == kStride &&
+                kTakesOneMore<kRows, kWhole>) {
+    if (call.positions == kWhole * kWidth + 1) {
+      MultiplyTile<kWidth, kStride, kRows, kVectors, true>(call);
+      return;
+    }
+  }
+  MultiplyTile<kWidth, kStride, kRows, kVectors, false>(call);
 }
 
 template <typename Isa, std::size_t kStride>
@@ -221,11 +245,11 @@ static void MultiplyRows(const PanelCall& call) {
       kStride < Isa::kMostPanelRows ? kStride : Isa::kMostPanelRows;
   constexpr std::size_t kMost = Isa::PanelVectors(kStride);
   switch (call.vectors) {
-#define SPA_VECTORS(count)                               \
-  case count:                                            \
-    if constexpr (count <= kMost) {                      \
-      MultiplyTile<kWidth, kStride, kRows, count>(call); \
-    }                                                    \
+#define SPA_VECTORS(count)                                  \
+  case count:                                               \
+    if constexpr (count <= kMost) {                         \
+      MultiplyVectors<kWidth, kStride, kRows, count>(call); \
+    }                                                       \
     break;
     SPA_VECTORS(1)
     SPA_VECTORS(2)

@@ -164,31 +164,25 @@ static __attribute__((noinline)) void ActivateStored(const Epilogue& epilogue,
   }
 }
 
-// One row block over one tile, whose last vector has `last_lanes` positions.
 // Sums start at the bias or, if that is null, at what `y` holds.
-template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
-          std::size_t kVectors>
-SPA_INLINE void MultiplyRowBlock(const char* panel, const std::int32_t* offsets,
-                                 const unsigned char* values, std::size_t count,
-                                 float* y, std::size_t stride,
-                                 std::size_t last_lanes, const float* bias,
-                                 const Ending* ending) {
-  Vector<kWidth> sums[kRows][kVectors];
-  if (bias != nullptr) {
-    SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-      const Vector<kWidth> start = Spread<kWidth>(bias[r]);
-      SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
-    }
-  } else {
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void StartSums(const float* bias, const float* y, std::size_t stride,
+                          std::size_t last_lanes,
+                          Vector<kWidth> (&sums)[kRows][kVectors]) {
+  if (bias == nullptr) {
     LoadSums<kWidth>(y, stride, last_lanes, sums);
+    return;
   }
-  AddBlocks<kWidth, kStride>(panel, offsets, values, count, sums);
-  if (ending != nullptr) {
-    if (ending->residual != nullptr) {
-      AddFloats<kWidth>(ending->residual, stride, last_lanes, sums);
-    }
-    ActivateSums<kWidth>(*ending->epilogue, sums);
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    const Vector<kWidth> start = Spread<kWidth>(bias[r]);
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
   }
+}
+
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void StoreSums(const Vector<kWidth> (&sums)[kRows][kVectors],
+                          float* y, std::size_t stride,
+                          std::size_t last_lanes) {
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) {
       float* at = y + r * stride + k * kWidth;
@@ -199,9 +193,89 @@ SPA_INLINE void MultiplyRowBlock(const char* panel, const std::int32_t* offsets,
       }
     }
   }
+}
+
+// One row block over one tile, whose last vector has `last_lanes` positions.
+template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
+          std::size_t kVectors>
+SPA_INLINE void MultiplyRowBlock(const char* panel, const std::int32_t* offsets,
+                                 const unsigned char* values, std::size_t count,
+                                 float* y, std::size_t stride,
+                                 std::size_t last_lanes, const float* bias,
+                                 const Ending* ending) {
+  Vector<kWidth> sums[kRows][kVectors];
+  StartSums<kWidth>(bias, y, stride, last_lanes, sums);
+  AddBlocks<kWidth, kStride>(panel, offsets, values, count, sums);
+  if (ending != nullptr) {
+    if (ending->residual != nullptr) {
+      AddFloats<kWidth>(ending->residual, stride, last_lanes, sums);
+    }
+    ActivateSums<kWidth>(*ending->epilogue, sums);
+  }
+  StoreSums<kWidth>(sums, y, stride, last_lanes);
   if (ending != nullptr && IsSlow(*ending->epilogue)) {
     ActivateStored<kWidth, kRows, kVectors>(*ending->epilogue, y, stride,
                                             last_lanes);
+  }
+}
+
+// Whether a lone position behind whole vectors is worth code of its own: as a
+// vector it costs kRows multiplications for each block, in lanes of rows one.
+template <std::size_t kRows, std::size_t kVectors>
+constexpr bool kTakesOneMore =
+    (kRows == 4 || kRows == 8) && kInFlight<kRows, kVectors> == 1;
+
+// The floats below each other at `from`.
+template <std::size_t kRows>
+SPA_INLINE Vector<kRows> ColumnAt(const float* from, std::size_t stride) {
+  Vector<kRows> column;
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    column[r] = from[r * stride];
+  }
+  return column;
+}
+
+// As MultiplyRowBlock over whole vectors and one position more.
+template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
+SPA_INLINE void MultiplyRowBlockAndOne(const char* panel,
+                                       const std::int32_t* offsets,
+                                       const unsigned char* values,
+                                       std::size_t count, float* y,
+                                       std::size_t stride, const float* bias,
+                                       const Ending* ending) {
+  constexpr std::size_t kPlace = kVectors * kWidth;
+  Vector<kWidth> sums[kRows][kVectors];
+  Vector<kRows> one[1][1];  // a row in each lane
+  StartSums<kWidth>(bias, y, stride, kWidth, sums);
+  if (bias == nullptr) {
+    one[0][0] = ColumnAt<kRows>(y + kPlace, stride);
+  } else {
+    Load<kRows>(one[0][0], bias);
+  }
+  for (std::size_t j = 0; j < count; ++j) {
+    const char* column = panel + offsets[j];
+    const unsigned char* block = values + j * kRows * sizeof(float);
+    AddBlock<kWidth>(column, block, sums);
+    Vector<kRows> weights;
+    Load<kRows>(weights, block);
+    one[0][0] +=
+        weights * Spread<kRows>(FloatAt(column + kPlace * sizeof(float)));
+  }
+  if (ending != nullptr) {
+    if (ending->residual != nullptr) {
+      AddFloats<kWidth>(ending->residual, stride, kWidth, sums);
+      one[0][0] += ColumnAt<kRows>(ending->residual + kPlace, stride);
+    }
+    ActivateSums<kWidth>(*ending->epilogue, sums);
+    ActivateSums<kRows>(*ending->epilogue, one);
+  }
+  StoreSums<kWidth>(sums, y, stride, kWidth);
+  SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
+    y[r * stride + kPlace] = one[0][0][r];
+  }
+  if (ending != nullptr && IsSlow(*ending->epilogue)) {
+    ActivateStored<kWidth, kRows, kVectors + 1>(*ending->epilogue, y, stride,
+                                                1);
   }
 }
 
