@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +19,7 @@ from tests.runtime_kernels.layers.direct import (
     Sweep,
     run_convolution,
 )
+from tests.runtime_kernels.layers.fenced import fenced
 from tests.runtime_kernels.layers.oracle import ACTIVATION_ERROR, convolution
 from tests.runtime_kernels.layers.weights import (
     Packing,
@@ -89,6 +93,20 @@ def test_every_number_of_channels_is_right(kernels: KernelSet, packing: Packing,
     for channels in (1, 7, 130):
         check(kernels, packing, Sweep((1, 1)), (1, channels, 5, 7), out)
         check(kernels, packing, Sweep((3, 3), pads=(1, 1, 1, 1)), (1, channels, 5, 7), out)
+
+
+@each_kernel
+@some_packings
+@pytest.mark.parametrize("side", ["before", "behind"])
+def test_strided_pointwise_convolutions_read_nothing_beside_the_input(
+    kernels: KernelSet, packing: Packing, side: Literal["before", "behind"]
+) -> None:
+    for size, strides in product(((7, 7), (15, 16), (1, 9)), ((2, 2), (1, 3))):
+        sweep = Sweep((1, 1), strides)
+        weight = random_kernel(packing, 33, 6, sweep)
+        x = fenced(random_input(1, 6, *size), side)
+        y = run_convolution(packing.pack(weight.reshape(33, -1)), x, 33, sweep, how=How(kernels))
+        assert convolution(weight, x, sweep, Epilogue()).agrees(y)
 
 
 @each_kernel
@@ -178,11 +196,13 @@ def test_grouped_and_depthwise_weights_have_zeros_outside_their_group(
 def test_every_activation_follows_the_sums(
     kernels: KernelSet, packing: Packing, activation: str
 ) -> None:
-    for sweep in (Sweep((1, 1)), WINDOWS["3x3"]):
+    # 33 positions: whole vectors and one more
+    for sweep, size in product((Sweep((1, 1)), WINDOWS["3x3"]), ((5, 9), (3, 11))):
         weight = random_kernel(packing, 20, 4, sweep)
         for bias, residual in ((True, False), (False, True), (True, True)):
-            epilogue = random_epilogue(20, (2, 20, 5, 9), activation, bias=bias, residual=residual)
-            assert_right(packing, weight, random_input(2, 4, 5, 9), sweep, epilogue, How(kernels))
+            shape = (2, 20, *size)
+            epilogue = random_epilogue(20, shape, activation, bias=bias, residual=residual)
+            assert_right(packing, weight, random_input(2, 4, *size), sweep, epilogue, How(kernels))
 
 
 @each_kernel
