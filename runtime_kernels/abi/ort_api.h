@@ -185,7 +185,11 @@ struct OrtCustomOp {
                                    OrtShapeInferContext* context);  // may be
   int (*GetStartVersion)(const OrtCustomOp* op);
   int (*GetEndVersion)(const OrtCustomOp* op);
-  void* in_place_and_alias[4];  // since 1.18, read by no 1.17; may be null
+  // Since version 18; may be null. Returns how many inputs an output may take
+  // the place of, and which; the other one frees the lists.
+  size_t (*GetMayInplace)(int** inputs, int** outputs);
+  void (*ReleaseMayInplace)(int* inputs, int* outputs);
+  void* alias[2];  // may be null
 };
 
 }  // extern "C"
@@ -236,7 +240,7 @@ SPA_ORT_SLOT(OrtCustomOp, variadic, 13);
 SPA_ORT_SLOT(OrtCustomOp, CreateKernelV2, 17);
 SPA_ORT_SLOT(OrtCustomOp, InferOutputShapeFn, 19);
 SPA_ORT_SLOT(OrtCustomOp, GetEndVersion, 21);
-SPA_ORT_SLOT(OrtCustomOp, in_place_and_alias, 22);
+SPA_ORT_SLOT(OrtCustomOp, GetMayInplace, 22);
 #undef SPA_ORT_SLOT
 
 #endif  // SPA_ABI_ORT_API_H_

@@ -18,6 +18,8 @@ namespace {
 
 constexpr char kDomain[] = "ai.spa";
 constexpr uint32_t kApiVersion = 17;
+// What newer runtimes read more of an op: which input it may overwrite.
+constexpr uint32_t kInPlaceVersion = 18;
 
 // The runtime tells an op nothing of its pool's size, by which layers are cut
 // into tasks; the options may. A wrong number costs time, nothing else.
@@ -28,11 +30,11 @@ constexpr std::size_t kMostThreads = 256;
 // keep pointers to them and nothing says when the last one ends, so they are
 // never freed or changed.
 struct Registration {
-  Registration(const OrtApi& runtime, std::size_t pool)
+  Registration(const OrtApi& runtime, uint32_t version, std::size_t pool)
       : api(&runtime),
         threads(pool),
-        sparse_conv(runtime, pool),
-        sparse_linear(runtime, pool) {
+        sparse_conv(runtime, version, pool),
+        sparse_linear(runtime, version, pool) {
     Check(runtime.CreateCustomOpDomain(kDomain, &domain));
     Check(runtime.CustomOpDomain_Add(domain, &sparse_conv));
     Check(runtime.CustomOpDomain_Add(domain, &sparse_linear));
@@ -68,7 +70,8 @@ std::size_t ThreadsOf(const OrtApi& api, const OrtSessionOptions* options) {
   return std::clamp<std::size_t>(threads, 1, kMostThreads);
 }
 
-const Registration& RegistrationFor(const OrtApi& api, std::size_t threads) {
+const Registration& RegistrationFor(const OrtApi& api, uint32_t version,
+                                    std::size_t threads) {
   static std::mutex guard;
   static auto& known = *new std::forward_list<Registration>;
   const std::lock_guard<std::mutex> lock(guard);
@@ -77,7 +80,7 @@ const Registration& RegistrationFor(const OrtApi& api, std::size_t threads) {
       return registration;
     }
   }
-  return known.emplace_front(api, threads);
+  return known.emplace_front(api, version, threads);
 }
 
 OrtStatus* RefuseOldRuntime(const OrtApiBase& base) noexcept {
@@ -96,9 +99,13 @@ OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                              const OrtApiBase* api_base) {
   const OrtApi* api = api_base->GetApi(spa::kApiVersion);
   if (api == nullptr) return spa::RefuseOldRuntime(*api_base);
+  const bool is_newer = api_base->GetApi(spa::kInPlaceVersion) != nullptr;
   return spa::StatusOf(*api, [&] {
     const std::size_t threads = spa::ThreadsOf(*api, options);
     spa::Check(api->AddCustomOpDomain(
-        options, spa::RegistrationFor(*api, threads).domain));
+        options,
+        spa::RegistrationFor(
+            *api, is_newer ? spa::kInPlaceVersion : spa::kApiVersion, threads)
+            .domain));
   });
 }

@@ -17,13 +17,15 @@ enum Input : std::size_t { kX, kWeight, kBias, kResidual, kInputs };
 
 // `Node` is one node of a loaded model. It has
 //   static constexpr char kName[]
+//   static constexpr bool kMayReplaceResidual, whether Y may lie where an input
+//     of its shape lies that nobody else reads
 //   static void InferShape(const OrtApi&, OrtShapeInferContext*)
 //   Node(const OrtApi&, const OrtKernelInfo*, threads of the session's pool)
 //   void Compute(OrtKernelContext*) const, also from several threads at once
 // and may throw InvalidInput, whose text then gains the names of op and node.
 template <typename Node>
 struct Op : OrtCustomOp {
-  Op(const OrtApi& runtime, std::size_t pool);
+  Op(const OrtApi& runtime, std::uint32_t abi, std::size_t pool);
 
   const OrtApi& api;  // outlives the op
   const std::size_t threads;
@@ -74,9 +76,9 @@ class Kernel {
 };
 
 template <typename Node>
-Op<Node>::Op(const OrtApi& runtime, std::size_t pool)
+Op<Node>::Op(const OrtApi& runtime, std::uint32_t abi, std::size_t pool)
     : OrtCustomOp{}, api(runtime), threads(pool) {
-  version = 17;
+  version = abi;
   GetName = [](const OrtCustomOp*) -> const char* { return Node::kName; };
   GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
     return nullptr;  // the CPU
@@ -111,6 +113,16 @@ Op<Node>::Op(const OrtApi& runtime, std::size_t pool)
     const OrtApi& api = static_cast<const Op<Node>*>(op)->api;
     return StatusOf(api, [&] { Node::InferShape(api, context); });
   };
+  if (Node::kMayReplaceResidual) {
+    GetMayInplace = [](int** inputs, int** outputs) -> size_t {
+      static int residual = kResidual;
+      static int y = 0;
+      *inputs = &residual;
+      *outputs = &y;
+      return 1;
+    };
+    ReleaseMayInplace = [](int*, int*) {};
+  }
 }
 
 }  // namespace spa

@@ -44,6 +44,7 @@ using Windows = std::array<Window, 2>;
 class SparseConv {
  public:
   static constexpr char kName[] = "SparseConv";
+  static constexpr bool kMayReplaceResidual = true;
   static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 
   SparseConv(const OrtApi& api, const OrtKernelInfo* info, std::size_t threads);

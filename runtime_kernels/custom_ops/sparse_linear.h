@@ -29,6 +29,7 @@ namespace spa {
 class SparseLinear {
  public:
   static constexpr char kName[] = "SparseLinear";
+  static constexpr bool kMayReplaceResidual = false;
   static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 
   SparseLinear(const OrtApi& api, const OrtKernelInfo* info,

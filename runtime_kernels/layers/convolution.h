@@ -34,7 +34,7 @@ struct ConvolutionCall {
   Axis horizontal;
   const float* x;         // (images, channels, H, W)
   const float* bias;      // (rows,) or null
-  const float* residual;  // as Y, or null
+  const float* residual;  // as Y, also Y itself, or null
   float* y;               // (images, rows, H', W'), not read
 };
 

@@ -77,19 +77,18 @@ Fetch RowsBehind(const PanelCall& call, const float* rows) {
           (call.end_block - call.first_block) * call.weight->block_rows};
 }
 
-// Sums that lie in Y, and what is added to them: those of a task's first tile
-// are fetched shortly before they are needed, the others while the tile before
-// is multiplied.
+// Sums that lie in Y, and what they start at: those of a task's first tile are
+// fetched shortly before they are needed, the others while the tile before is
+// multiplied.
 void FetchSums(PanelCall& call, std::size_t tile, const Task& task,
                std::size_t chunk, std::size_t chunks) {
-  const bool is_first = tile == task.first_tile;
-  const bool is_last = chunk + 1 == chunks;
-  const bool has_next = tile + 1 < task.end_tile && is_last;
-  call.written[0] = is_first && chunk == 0 ? OwnRows(call, call.y) : Fetch{};
+  const bool begins = tile == task.first_tile && chunk == 0;
+  const bool has_next = tile + 1 < task.end_tile && chunk + 1 == chunks;
+  const float* residual = call.residual == call.y ? nullptr : call.residual;
+  call.written[0] = begins ? OwnRows(call, call.y) : Fetch{};
   call.written[1] = has_next ? RowsBehind(call, call.y) : Fetch{};
-  call.residuals[0] =
-      is_first && is_last ? OwnRows(call, call.residual) : Fetch{};
-  call.residuals[1] = has_next ? RowsBehind(call, call.residual) : Fetch{};
+  call.residuals[0] = begins ? OwnRows(call, residual) : Fetch{};
+  call.residuals[1] = has_next ? RowsBehind(call, residual) : Fetch{};
 }
 
 // What comes after a chunk in a run of tiles that ends before `end_tile`.

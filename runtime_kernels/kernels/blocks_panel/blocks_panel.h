@@ -41,14 +41,14 @@ struct PanelCall {
   // The first row of the first block; each next row is y_stride floats on.
   float* y;
   std::size_t y_stride;
-  bool is_first;          // sums start at the bias, not at what Y holds
-  bool is_last;           // residual and activation are applied
+  bool is_first;          // sums start at bias and residual, not at Y
+  bool is_last;           // the activation is applied
   const float* bias;      // of all rows of the matrix, or null
-  const float* residual;  // as Y, or null
+  const float* residual;  // as Y, also Y itself, or null
   const Epilogue* epilogue;
   Fetch copied;        // what is copied before the next call
-  Fetch residuals[2];  // what this call or one to come adds to whole sums
-  Fetch written[2];    // and where it puts them
+  Fetch residuals[2];  // where sums of this call or one to come start
+  Fetch written[2];    // and where they go
 };
 
 struct BlocksPanelKernel {

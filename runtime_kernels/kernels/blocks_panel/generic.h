@@ -35,9 +35,9 @@ template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
 static __attribute__((noinline)) void MultiplyOneRowBlock(
     const char* panel, const std::int32_t* offsets, const unsigned char* values,
     std::size_t count, float* y, std::size_t stride, std::size_t last_lanes,
-    const float* bias, const Ending* ending) {
+    const Start& start, const Epilogue* epilogue) {
   MultiplyRowBlock<kWidth, kStride, kRows, kVectors>(
-      panel, offsets, values, count, y, stride, last_lanes, bias, ending);
+      panel, offsets, values, count, y, stride, last_lanes, start, epilogue);
 }
 
 // As MultiplyRowBlock, for rows `part` on of the row block.
@@ -46,7 +46,7 @@ template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
 static void MultiplyHalves(const PanelCall& call, std::size_t from,
                            std::size_t end, std::size_t part, float* y,
                            std::size_t stride, std::size_t last_lanes,
-                           const float* bias, const Ending* ending) {
+                           Start start, const Epilogue* epilogue) {
   alignas(64) unsigned char wide[kHalfRun * kStride * sizeof(float)];
   do {
     const std::size_t run = end - from < kHalfRun ? end - from : kHalfRun;
@@ -54,8 +54,8 @@ static void MultiplyHalves(const PanelCall& call, std::size_t from,
                   wide);
     MultiplyOneRowBlock<kWidth, kStride, kRows, kVectors>(
         call.panel, call.offsets + from, wide + part * sizeof(float), run, y,
-        stride, last_lanes, bias, from + run == end ? ending : nullptr);
-    bias = nullptr;
+        stride, last_lanes, start, from + run == end ? epilogue : nullptr);
+    start = {};
     from += run;
   } while (from < end);
 }
@@ -64,18 +64,18 @@ template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
 SPA_INLINE void MultiplyValues(const PanelCall& call, std::size_t from,
                                std::size_t end, std::size_t part, float* y,
-                               std::size_t stride, const float* bias,
-                               const Ending* ending) {
+                               std::size_t stride, const Start& start,
+                               const Epilogue* epilogue) {
   const std::size_t last_lanes = call.positions - (kVectors - 1) * kWidth;
   if (call.weight->value_type == ValueType::kFloat16) {
     MultiplyHalves<kWidth, kStride, kRows, kVectors>(
-        call, from, end, part, y, stride, last_lanes, bias, ending);
+        call, from, end, part, y, stride, last_lanes, start, epilogue);
     return;
   }
   MultiplyOneRowBlock<kWidth, kStride, kRows, kVectors>(
       call.panel, call.offsets + from,
       call.weight->values + (from * kStride + part) * sizeof(float), end - from,
-      y, stride, last_lanes, bias, ending);
+      y, stride, last_lanes, start, epilogue);
 }
 
 // A last row block with fewer rows than a block: a whole one beside Y.
@@ -83,30 +83,28 @@ template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
 static void MultiplyLastRows(const PanelCall& call, std::size_t from,
                              std::size_t end, std::size_t part, float* y,
-                             std::size_t rows, const float* bias,
-                             const Ending* ending) {
+                             std::size_t rows, const Start& start,
+                             const Epilogue* epilogue) {
   constexpr std::size_t kLanes = kVectors * kWidth;
   const std::size_t bytes = call.positions * sizeof(float);
   alignas(64) float whole[kRows * kLanes] = {};
   alignas(64) float residual[kRows * kLanes] = {};
   float biases[kRows] = {};
-  Ending beside{};
-  if (ending != nullptr) beside.epilogue = ending->epilogue;
   for (std::size_t r = 0; r < rows; ++r) {
-    if (bias != nullptr) {
-      biases[r] = bias[r];
+    if (start.bias != nullptr) {
+      biases[r] = start.bias[r];
     } else {
       std::memcpy(whole + r * kLanes, y + r * call.y_stride, bytes);
     }
-    if (ending != nullptr && ending->residual != nullptr) {
-      std::memcpy(residual + r * kLanes, ending->residual + r * call.y_stride,
+    if (start.residual != nullptr) {
+      std::memcpy(residual + r * kLanes, start.residual + r * call.y_stride,
                   bytes);
-      beside.residual = residual;
     }
   }
-  MultiplyValues<kWidth, kStride, kRows, kVectors>(
-      call, from, end, part, whole, kLanes, bias == nullptr ? nullptr : biases,
-      ending == nullptr ? nullptr : &beside);
+  const Start beside{start.bias == nullptr ? nullptr : biases,
+                     start.residual == nullptr ? nullptr : residual};
+  MultiplyValues<kWidth, kStride, kRows, kVectors>(call, from, end, part, whole,
+                                                   kLanes, beside, epilogue);
   for (std::size_t r = 0; r < rows; ++r) {
     std::memcpy(y + r * call.y_stride, whole + r * kLanes, bytes);
   }
@@ -139,29 +137,34 @@ struct Fetcher {
 // Where sums start without a bias.
 constexpr float kNoBias[kMostBlockRows] = {};
 
+// Of the row block that begins with `row`, `place` floats into Y.
+SPA_INLINE Start StartOf(const PanelCall& call, std::size_t row,
+                         std::size_t place) {
+  if (!call.is_first) return {};
+  return {call.bias == nullptr ? kNoBias : call.bias + row,
+          call.residual == nullptr ? nullptr : call.residual + place};
+}
+
 // One row block, kRows of its rows at a time.
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
 SPA_INLINE void MultiplyParts(const PanelCall& call, std::size_t b,
                               std::size_t from, std::size_t end) {
+  const Epilogue* epilogue = call.is_last ? call.epilogue : nullptr;
   for (std::size_t part = 0; part < kStride; part += kRows) {
     const std::size_t row = b * kStride + part;
     if (row >= call.weight->rows) return;
     const std::size_t left = call.weight->rows - row;
     const std::size_t place =
         ((b - call.first_block) * kStride + part) * call.y_stride;
-    const float* start = call.bias == nullptr ? kNoBias : call.bias + row;
-    const float* bias = call.is_first ? start : nullptr;
-    const Ending ending{
-        call.residual == nullptr ? nullptr : call.residual + place,
-        call.epilogue};
-    const Ending* last = call.is_last ? &ending : nullptr;
+    const Start start = StartOf(call, row, place);
+    float* y = call.y + place;
     if (left >= kRows) {
       MultiplyValues<kWidth, kStride, kRows, kVectors>(
-          call, from, end, part, call.y + place, call.y_stride, bias, last);
+          call, from, end, part, y, call.y_stride, start, epilogue);
     } else {
       MultiplyLastRows<kWidth, kStride, kRows, kVectors>(
-          call, from, end, part, call.y + place, left, bias, last);
+          call, from, end, part, y, left, start, epilogue);
     }
   }
 }
@@ -180,12 +183,11 @@ static void MultiplyTile(const PanelCall& call) {
   Fetcher<kBytes, true> written(call.written[0], blocks);
   Fetcher<kBytes, true> next_written(call.written[1], blocks);
   const std::size_t last_lanes = call.positions - (kVectors - 1) * kWidth;
+  const Epilogue* epilogue = call.is_last ? call.epilogue : nullptr;
   // Row blocks that the loop itself multiplies: a call for each would show.
   const std::size_t whole = call.weight->value_type == ValueType::kFloat32
                                 ? call.weight->rows / kStride
                                 : 0;
-  const float* bias = call.bias == nullptr ? kNoBias : call.bias;
-  const std::size_t bias_step = call.bias == nullptr ? 0 : 1;
   for (std::size_t b = call.first_block; b < call.end_block; ++b) {
     const std::size_t from = StartAt(starts, b), end = StartAt(starts, b + 1);
     copied.Step();
@@ -196,26 +198,21 @@ static void MultiplyTile(const PanelCall& call) {
     if (from == end && !call.is_first && !call.is_last) continue;
     if constexpr (kRows == kStride) {
       if (b < whole) {
-        const std::size_t row = b * kRows;
         const std::size_t place =
             (b - call.first_block) * kRows * call.y_stride;
-        const Ending ending{
-            call.residual == nullptr ? nullptr : call.residual + place,
-            call.epilogue};
+        const Start start = StartOf(call, b * kRows, place);
         const std::int32_t* offsets = call.offsets + from;
         const unsigned char* values =
             call.weight->values + from * kRows * sizeof(float);
         float* y = call.y + place;
-        const float* start = call.is_first ? bias + row * bias_step : nullptr;
-        const Ending* last = call.is_last ? &ending : nullptr;
         if constexpr (kAndOne) {
           MultiplyRowBlockAndOne<kWidth, kRows, kVectors - 1>(
               call.panel, offsets, values, end - from, y, call.y_stride, start,
-              last);
+              epilogue);
         } else {
           MultiplyRowBlock<kWidth, kRows, kRows, kVectors>(
               call.panel, offsets, values, end - from, y, call.y_stride,
-              last_lanes, start, last);
+              last_lanes, start, epilogue);
         }
         continue;
       }

@@ -78,10 +78,10 @@ SPA_INLINE void AddBlocks(const char* panel, const std::int32_t* offsets,
   }
 }
 
-// What is done to whole sums before they are stored.
-struct Ending {
-  const float* residual;  // of the block's first row, or null
-  const Epilogue* epilogue;
+// What sums start at.
+struct Start {
+  const float* bias;      // of the block's rows, or null: at what Y holds
+  const float* residual;  // of the block's first row, or null; only with bias
 };
 
 // sums = the floats at `from`, row by row.
@@ -164,18 +164,20 @@ static __attribute__((noinline)) void ActivateStored(const Epilogue& epilogue,
   }
 }
 
-// Sums start at the bias or, if that is null, at what `y` holds.
 template <std::size_t kWidth, std::size_t kRows, std::size_t kVectors>
-SPA_INLINE void StartSums(const float* bias, const float* y, std::size_t stride,
-                          std::size_t last_lanes,
+SPA_INLINE void StartSums(const Start& start, const float* y,
+                          std::size_t stride, std::size_t last_lanes,
                           Vector<kWidth> (&sums)[kRows][kVectors]) {
-  if (bias == nullptr) {
+  if (start.bias == nullptr) {
     LoadSums<kWidth>(y, stride, last_lanes, sums);
     return;
   }
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
-    const Vector<kWidth> start = Spread<kWidth>(bias[r]);
-    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = start;
+    const Vector<kWidth> bias = Spread<kWidth>(start.bias[r]);
+    SPA_UNROLL for (std::size_t k = 0; k < kVectors; ++k) sums[r][k] = bias;
+  }
+  if (start.residual != nullptr) {
+    AddFloats<kWidth>(start.residual, stride, last_lanes, sums);
   }
 }
 
@@ -196,26 +198,21 @@ SPA_INLINE void StoreSums(const Vector<kWidth> (&sums)[kRows][kVectors],
 }
 
 // One row block over one tile, whose last vector has `last_lanes` positions.
+// `epilogue` is null where sums are not whole yet.
 template <std::size_t kWidth, std::size_t kStride, std::size_t kRows,
           std::size_t kVectors>
 SPA_INLINE void MultiplyRowBlock(const char* panel, const std::int32_t* offsets,
                                  const unsigned char* values, std::size_t count,
                                  float* y, std::size_t stride,
-                                 std::size_t last_lanes, const float* bias,
-                                 const Ending* ending) {
+                                 std::size_t last_lanes, const Start& start,
+                                 const Epilogue* epilogue) {
   Vector<kWidth> sums[kRows][kVectors];
-  StartSums<kWidth>(bias, y, stride, last_lanes, sums);
+  StartSums<kWidth>(start, y, stride, last_lanes, sums);
   AddBlocks<kWidth, kStride>(panel, offsets, values, count, sums);
-  if (ending != nullptr) {
-    if (ending->residual != nullptr) {
-      AddFloats<kWidth>(ending->residual, stride, last_lanes, sums);
-    }
-    ActivateSums<kWidth>(*ending->epilogue, sums);
-  }
+  if (epilogue != nullptr) ActivateSums<kWidth>(*epilogue, sums);
   StoreSums<kWidth>(sums, y, stride, last_lanes);
-  if (ending != nullptr && IsSlow(*ending->epilogue)) {
-    ActivateStored<kWidth, kRows, kVectors>(*ending->epilogue, y, stride,
-                                            last_lanes);
+  if (epilogue != nullptr && IsSlow(*epilogue)) {
+    ActivateStored<kWidth, kRows, kVectors>(*epilogue, y, stride, last_lanes);
   }
 }
 
@@ -241,16 +238,19 @@ SPA_INLINE void MultiplyRowBlockAndOne(const char* panel,
                                        const std::int32_t* offsets,
                                        const unsigned char* values,
                                        std::size_t count, float* y,
-                                       std::size_t stride, const float* bias,
-                                       const Ending* ending) {
+                                       std::size_t stride, const Start& start,
+                                       const Epilogue* epilogue) {
   constexpr std::size_t kPlace = kVectors * kWidth;
   Vector<kWidth> sums[kRows][kVectors];
   Vector<kRows> one[1][1];  // a row in each lane
-  StartSums<kWidth>(bias, y, stride, kWidth, sums);
-  if (bias == nullptr) {
+  StartSums<kWidth>(start, y, stride, kWidth, sums);
+  if (start.bias == nullptr) {
     one[0][0] = ColumnAt<kRows>(y + kPlace, stride);
   } else {
-    Load<kRows>(one[0][0], bias);
+    Load<kRows>(one[0][0], start.bias);
+    if (start.residual != nullptr) {
+      one[0][0] += ColumnAt<kRows>(start.residual + kPlace, stride);
+    }
   }
   for (std::size_t j = 0; j < count; ++j) {
     const char* column = panel + offsets[j];
@@ -261,21 +261,16 @@ SPA_INLINE void MultiplyRowBlockAndOne(const char* panel,
     one[0][0] +=
         weights * Spread<kRows>(FloatAt(column + kPlace * sizeof(float)));
   }
-  if (ending != nullptr) {
-    if (ending->residual != nullptr) {
-      AddFloats<kWidth>(ending->residual, stride, kWidth, sums);
-      one[0][0] += ColumnAt<kRows>(ending->residual + kPlace, stride);
-    }
-    ActivateSums<kWidth>(*ending->epilogue, sums);
-    ActivateSums<kRows>(*ending->epilogue, one);
+  if (epilogue != nullptr) {
+    ActivateSums<kWidth>(*epilogue, sums);
+    ActivateSums<kRows>(*epilogue, one);
   }
   StoreSums<kWidth>(sums, y, stride, kWidth);
   SPA_UNROLL for (std::size_t r = 0; r < kRows; ++r) {
     y[r * stride + kPlace] = one[0][0][r];
   }
-  if (ending != nullptr && IsSlow(*ending->epilogue)) {
-    ActivateStored<kWidth, kRows, kVectors + 1>(*ending->epilogue, y, stride,
-                                                1);
+  if (epilogue != nullptr && IsSlow(*epilogue)) {
+    ActivateStored<kWidth, kRows, kVectors + 1>(*epilogue, y, stride, 1);
   }
 }
 

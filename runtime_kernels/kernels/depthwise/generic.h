@@ -54,20 +54,21 @@ SPA_INLINE void SumTaps(const DepthwiseCall& call, std::size_t row,
   }
 }
 
-// The last rows are summed together with some that already were.
+// The last rows are summed together with some that already were, unless these
+// may have taken the place of their residual.
 template <std::size_t kWidth, std::size_t kVectors, typename Values>
 SPA_INLINE void SumColumns(const DepthwiseCall& call, std::size_t column) {
   constexpr std::size_t kRows = 4;
-  if (call.rows < kRows) {
-    for (std::size_t row = 0; row < call.rows; ++row) {
-      SumTaps<kWidth, 1, kVectors, Values>(call, row, column);
-    }
+  std::size_t row = 0;
+  for (; row + kRows <= call.rows; row += kRows) {
+    SumTaps<kWidth, kRows, kVectors, Values>(call, row, column);
+  }
+  if (row < call.rows && row > 0 && call.residual == nullptr) {
+    SumTaps<kWidth, kRows, kVectors, Values>(call, call.rows - kRows, column);
     return;
   }
-  for (std::size_t row = 0; row < call.rows; row += kRows) {
-    const std::size_t last = call.rows - kRows;
-    SumTaps<kWidth, kRows, kVectors, Values>(call, row < last ? row : last,
-                                             column);
+  for (; row < call.rows; ++row) {
+    SumTaps<kWidth, 1, kVectors, Values>(call, row, column);
   }
 }
 

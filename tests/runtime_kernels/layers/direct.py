@@ -109,12 +109,14 @@ class How:
         tile: the hint of that name.
         misalignment: bytes by which the packed weight is off a 64-byte boundary.
         repeats: how often the layer runs.
+        in_place: whether the residual lies where Y will.
     """
 
     kernels: KernelSet | None = None
     tile: int = 0
     misalignment: int = 0
     repeats: int = 1
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +215,17 @@ def _run(
     raw = raw[: start + len(packed)]
     raw[start:] = np.frombuffer(packed, np.uint8)
     y = Guarded(*shape)
+    residual = epilogue.residual
+    if residual is not None and how.in_place:
+        y.array[...] = residual
+        residual = y.array
     layer = _Layer(
         None if how.kernels is None else how.kernels.name.encode(),
         raw.ctypes.data + start,
         len(packed),
         x.ctypes.data,
         None if epilogue.bias is None else epilogue.bias.ctypes.data,
-        None if epilogue.residual is None else epilogue.residual.ctypes.data,
+        None if residual is None else residual.ctypes.data,
         y.array.ctypes.data,
         epilogue.activation.encode(),
         *epilogue.clip,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Literal
 
@@ -51,6 +52,11 @@ def assert_right(
     packed = packing.pack(weight.reshape(len(weight), -1))
     y = run_convolution(packed, x, len(weight), sweep, epilogue, how)
     assert convolution(weight, x, sweep, epilogue).agrees(y)
+    if epilogue.residual is not None and how.repeats == 1:
+        there = run_convolution(
+            packed, x, len(weight), sweep, epilogue, replace(how, in_place=True)
+        )
+        np.testing.assert_array_equal(there, y)
 
 
 def random_kernel(

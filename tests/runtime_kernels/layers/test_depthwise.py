@@ -58,6 +58,8 @@ def assert_right(
     packed = Packing("blocks").pack(weight.reshape(len(weight), -1))
     y = run_convolution(packed, x, len(weight), sweep, epilogue, How(kernels))
     assert convolution(weight, x, sweep, epilogue).agrees(y), (sweep, x.shape)
+    there = run_convolution(packed, x, len(weight), sweep, epilogue, How(kernels, in_place=True))
+    np.testing.assert_array_equal(there, y)
 
 
 @each_kernel
