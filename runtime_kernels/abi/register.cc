@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <forward_list>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -20,6 +22,10 @@ constexpr char kDomain[] = "ai.spa";
 constexpr uint32_t kApiVersion = 17;
 // What newer runtimes read more of an op: which input it may overwrite.
 constexpr uint32_t kInPlaceVersion = 18;
+// Before this one, runtimes end the process when a node with an empty input
+// name asks to infer shapes (seen from 1.17.3 to 1.23.2); without being asked
+// they leave shapes open until a run.
+constexpr uint32_t kInferenceVersion = 24;
 
 // The runtime tells an op nothing of its pool's size, by which layers are cut
 // into tasks; the options may. A wrong number costs time, nothing else.
@@ -30,14 +36,14 @@ constexpr std::size_t kMostThreads = 256;
 // keep pointers to them and nothing says when the last one ends, so they are
 // never freed or changed.
 struct Registration {
-  Registration(const OrtApi& runtime, uint32_t version, std::size_t pool)
-      : api(&runtime),
+  Registration(const Runtime& runtime, std::size_t pool)
+      : api(&runtime.api),
         threads(pool),
-        sparse_conv(runtime, version, pool),
-        sparse_linear(runtime, version, pool) {
-    Check(runtime.CreateCustomOpDomain(kDomain, &domain));
-    Check(runtime.CustomOpDomain_Add(domain, &sparse_conv));
-    Check(runtime.CustomOpDomain_Add(domain, &sparse_linear));
+        sparse_conv(runtime, pool),
+        sparse_linear(runtime, pool) {
+    Check(api->CreateCustomOpDomain(kDomain, &domain));
+    Check(api->CustomOpDomain_Add(domain, &sparse_conv));
+    Check(api->CustomOpDomain_Add(domain, &sparse_linear));
   }
 
   const OrtApi* api;
@@ -70,17 +76,38 @@ std::size_t ThreadsOf(const OrtApi& api, const OrtSessionOptions* options) {
   return std::clamp<std::size_t>(threads, 1, kMostThreads);
 }
 
-const Registration& RegistrationFor(const OrtApi& api, uint32_t version,
+// The runtime of "1.24.0" is 24. GetApi would tell as well, but complains to
+// the user's terminal about versions that it does not have.
+uint32_t MinorVersion(const OrtApiBase& base) {
+  const char* text = base.GetVersionString();
+  const char* end = text + std::strlen(text);
+  uint32_t major = 0, minor = 0;
+  const auto first = std::from_chars(text, end, major);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') {
+    return kApiVersion;
+  }
+  const auto second = std::from_chars(first.ptr + 1, end, minor);
+  if (second.ec != std::errc()) return kApiVersion;
+  return major > 1 ? std::numeric_limits<uint32_t>::max() : minor;
+}
+
+Runtime RuntimeOf(const OrtApi& api, const OrtApiBase& base) {
+  const uint32_t minor = MinorVersion(base);
+  return {api, std::clamp(minor, kApiVersion, kInPlaceVersion),
+          minor >= kInferenceVersion};
+}
+
+const Registration& RegistrationFor(const Runtime& runtime,
                                     std::size_t threads) {
   static std::mutex guard;
   static auto& known = *new std::forward_list<Registration>;
   const std::lock_guard<std::mutex> lock(guard);
   for (const Registration& registration : known) {
-    if (registration.api == &api && registration.threads == threads) {
+    if (registration.api == &runtime.api && registration.threads == threads) {
       return registration;
     }
   }
-  return known.emplace_front(api, version, threads);
+  return known.emplace_front(runtime, threads);
 }
 
 OrtStatus* RefuseOldRuntime(const OrtApiBase& base) noexcept {
@@ -99,13 +126,10 @@ OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                              const OrtApiBase* api_base) {
   const OrtApi* api = api_base->GetApi(spa::kApiVersion);
   if (api == nullptr) return spa::RefuseOldRuntime(*api_base);
-  const bool is_newer = api_base->GetApi(spa::kInPlaceVersion) != nullptr;
   return spa::StatusOf(*api, [&] {
+    const spa::Runtime runtime = spa::RuntimeOf(*api, *api_base);
     const std::size_t threads = spa::ThreadsOf(*api, options);
     spa::Check(api->AddCustomOpDomain(
-        options,
-        spa::RegistrationFor(
-            *api, is_newer ? spa::kInPlaceVersion : spa::kApiVersion, threads)
-            .domain));
+        options, spa::RegistrationFor(runtime, threads).domain));
   });
 }

@@ -15,6 +15,13 @@ namespace spa {
 // The inputs of every operator of the domain; the last two are optional.
 enum Input : std::size_t { kX, kWeight, kBias, kResidual, kInputs };
 
+// What a release of the runtime takes.
+struct Runtime {
+  const OrtApi& api;
+  std::uint32_t op_version;  // of OrtCustomOp
+  bool infers_shapes;        // of nodes that leave out an input before others
+};
+
 // `Node` is one node of a loaded model. It has
 //   static constexpr char kName[]
 //   static constexpr bool kMayReplaceResidual, whether Y may lie where an input
@@ -25,7 +32,7 @@ enum Input : std::size_t { kX, kWeight, kBias, kResidual, kInputs };
 // and may throw InvalidInput, whose text then gains the names of op and node.
 template <typename Node>
 struct Op : OrtCustomOp {
-  Op(const OrtApi& runtime, std::uint32_t abi, std::size_t pool);
+  Op(const Runtime& runtime, std::size_t pool);
 
   const OrtApi& api;  // outlives the op
   const std::size_t threads;
@@ -76,9 +83,9 @@ class Kernel {
 };
 
 template <typename Node>
-Op<Node>::Op(const OrtApi& runtime, std::uint32_t abi, std::size_t pool)
-    : OrtCustomOp{}, api(runtime), threads(pool) {
-  version = abi;
+Op<Node>::Op(const Runtime& runtime, std::size_t pool)
+    : OrtCustomOp{}, api(runtime.api), threads(pool) {
+  version = runtime.op_version;
   GetName = [](const OrtCustomOp*) -> const char* { return Node::kName; };
   GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
     return nullptr;  // the CPU
@@ -108,11 +115,13 @@ Op<Node>::Op(const OrtApi& runtime, std::uint32_t abi, std::size_t pool)
   KernelDestroy = [](void* kernel) {
     delete static_cast<Kernel<Node>*>(kernel);
   };
-  InferOutputShapeFn = [](const OrtCustomOp* op,
-                          OrtShapeInferContext* context) {
-    const OrtApi& api = static_cast<const Op<Node>*>(op)->api;
-    return StatusOf(api, [&] { Node::InferShape(api, context); });
-  };
+  if (runtime.infers_shapes) {
+    InferOutputShapeFn = [](const OrtCustomOp* op,
+                            OrtShapeInferContext* context) {
+      const OrtApi& api = static_cast<const Op<Node>*>(op)->api;
+      return StatusOf(api, [&] { Node::InferShape(api, context); });
+    };
+  }
   if (Node::kMayReplaceResidual) {
     GetMayInplace = [](int** inputs, int** outputs) -> size_t {
       static int residual = kResidual;

@@ -65,6 +65,8 @@ RELEASES = (
     # numpy 2 came after these, and the kernels of their extension modules do not load with it
     Release("1.16.3", ("onnxruntime==1.16.3", "numpy<2"), refused=True),
     Release("1.17.3", ("onnxruntime==1.17.3", "numpy<2", *COMMON)),
+    # the last one that is not asked to infer shapes
+    Release("1.23.2", ("onnxruntime==1.23.2", *COMMON)),
     Release("newest", ("onnxruntime", "numpy", *COMMON)),
 )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
+import pytest
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 from spa_onnx.runtime.packing import pack_blocks
@@ -18,6 +20,11 @@ Float32Array = npt.NDArray[np.float32]
 AnyShape = Sequence[int | str | None]
 
 NAME = "layer7"
+
+infers_shapes = pytest.mark.skipif(
+    tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24),
+    reason="this runtime is not asked to infer shapes",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tests.runtime_kernels.op_models import (
     Float32Array,
     OneNode,
     conv_node,
+    infers_shapes,
     open_quietly,
     random_input,
     random_weight,
@@ -88,6 +89,7 @@ def test_bias_and_residual_may_be_left_out(
     assert convolution(weight, x, sweep, Epilogue(bias, residual)).agrees(y)
 
 
+@infers_shapes
 @pytest.mark.parametrize(
     ("declared", "settings", "inferred"),
     [

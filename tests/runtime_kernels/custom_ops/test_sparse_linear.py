@@ -16,6 +16,7 @@ from tests.runtime_kernels.layers.oracle import ACTIVATION_ERROR, linear
 from tests.runtime_kernels.op_models import (
     AnyShape,
     Float32Array,
+    infers_shapes,
     linear_node,
     open_quietly,
     random_input,
@@ -126,6 +127,7 @@ def test_bias_and_residual_may_be_left_out(
     assert_right(y, weight, x, Epilogue(bias, residual))
 
 
+@infers_shapes
 @pytest.mark.parametrize(
     ("declared", "inferred"),
     [
