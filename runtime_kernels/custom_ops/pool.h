@@ -7,7 +7,9 @@
 
 #include "abi/failure.h"
 #include "abi/ort_api.h"
+#include "kernels/packed/packed.h"
 #include "support/parallel.h"
+#include "support/thread_cache.h"
 
 namespace spa {
 
@@ -48,6 +50,17 @@ class SessionMemory final : public Memory {
   OrtAllocator* allocator_ = nullptr;
 };
 
+// Whether a layer takes long enough for several threads: to start a task on
+// another one and to fetch what that wrote takes some 5 us.
+inline bool PaysForThreads(const Packed& weight, std::size_t positions) {
+  constexpr double kFewestProducts = 200'000;
+  // A core reads a weight in the time of some 12 products.
+  constexpr double kReading = 12;
+  return static_cast<double>(StoredValues(weight)) *
+             (static_cast<double>(positions) + kReading) >=
+         kFewestProducts;
+}
+
 class SessionPool final : public Parallel {
  public:
   SessionPool(const OrtApi& api, const OrtKernelContext* context,
@@ -55,11 +68,12 @@ class SessionPool final : public Parallel {
       : api_(api),
         context_(context),
         threads_(threads),
-        memory_(api, context) {}
+        session_(api, context),
+        memory_(session_) {}
 
   void Run(std::size_t count, Task task, void* user) const override {
-    if (count == 1) {
-      task(user, 0);
+    if (count == 1 || threads_ == 1) {
+      for (std::size_t i = 0; i < count; ++i) task(user, i);
       return;
     }
     constexpr std::size_t kOneTaskAtATime = 0;
@@ -74,7 +88,8 @@ class SessionPool final : public Parallel {
   const OrtApi& api_;
   const OrtKernelContext* context_;
   const std::size_t threads_;
-  const SessionMemory memory_;
+  const SessionMemory session_;
+  const ThreadCache memory_;
 };
 
 }  // namespace spa

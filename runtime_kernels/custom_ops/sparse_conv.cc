@@ -130,8 +130,11 @@ void SparseConv::Compute(OrtKernelContext* context) const {
   Check(api_.KernelContext_GetOutput(context, 0, y_shape.data(), y_shape.size(),
                                      &y));
   call.y = static_cast<float*>(MutableDataOf(api_, y));
-  if (ElementCount(y_shape) == 0) return;
-  RunConvolution(layer_, call, SessionPool(api_, context, threads_));
+  const std::size_t outputs = ElementCount(y_shape);
+  if (outputs == 0) return;
+  const std::size_t threads =
+      PaysForThreads(weight_, outputs / weight_.rows) ? threads_ : 1;
+  RunConvolution(layer_, call, SessionPool(api_, context, threads));
 }
 
 }  // namespace spa

@@ -51,7 +51,9 @@ void SparseLinear::Compute(OrtKernelContext* context) const {
   Check(
       api_.KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &y));
   call.y = static_cast<float*>(MutableDataOf(api_, y));
-  RunLinear(layer_, call, SessionPool(api_, context, threads_));
+  const std::size_t threads =
+      PaysForThreads(layer_.weight, call.tokens) ? threads_ : 1;
+  RunLinear(layer_, call, SessionPool(api_, context, threads));
 }
 
 }  // namespace spa

@@ -16,9 +16,7 @@ constexpr std::size_t kFewestPanelTokens = 4;
 
 std::size_t BytesOfWeight(const Packed& weight) {
   const std::size_t value = weight.value_type == ValueType::kFloat32 ? 4 : 2;
-  const std::size_t values =
-      weight.kind == Kind::kSegments ? kSegmentColumns : weight.block_rows;
-  return weight.blocks * (values * value + 4) + weight.rows * 4;
+  return StoredValues(weight) * value + weight.blocks * 4 + weight.rows * 4;
 }
 
 // Row blocks cut into ranges of about kBytesOfTask, as many for each thread.

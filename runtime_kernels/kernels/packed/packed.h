@@ -81,6 +81,12 @@ static inline std::size_t Chunks(const Packed& weight) {
   return (weight.columns + weight.chunk_columns - 1) / weight.chunk_columns;
 }
 
+// Values, with the zeros that blocks and segments have.
+static inline std::size_t StoredValues(const Packed& weight) {
+  return weight.blocks *
+         (weight.kind == Kind::kSegments ? kSegmentColumns : weight.block_rows);
+}
+
 // Words of a row's bitmask.
 static inline std::size_t MaskWords(const Packed& weight) {
   return 4 * ((weight.columns + 63) / 64);
