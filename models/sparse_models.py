@@ -8,9 +8,9 @@ downloaded; weights are random at scales that keep activations near one. Shapes 
 batch is one.
 
 Dense stay, as in most of what is published: the first convolution, convolutions in groups
-(depthwise ones above all), and the last product, which is the classifier or the decoder's head;
-under patterns along the inputs all convolutions. Tables that are looked up in and products of two
-activations have no such weights.
+(depthwise ones above all), and the last product, which is the classifier or the decoder's head,
+unless --head is given; under patterns along the inputs all convolutions. Tables that are looked
+up in and products of two activations have no such weights.
 
 The decoder has two layers of the model with seven billion parameters, and a vocabulary so much
 smaller that its head has the same share as behind 32 layers.
@@ -95,8 +95,16 @@ class Layer:
     convolution: bool
 
 
-def sparse_layers(model: onnx.ModelProto, pattern: Pattern) -> Iterator[Layer]:
-    """Yield the weights that become sparse, in the order of the graph."""
+def sparse_layers(
+    model: onnx.ModelProto, pattern: Pattern, *, head: bool = False
+) -> Iterator[Layer]:
+    """Yield the weights that become sparse, in the order of the graph.
+
+    Args:
+        model: dense.
+        pattern: of the zeros.
+        head: whether the last product is one of them.
+    """
     shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
     convolutions = [n for n in model.graph.node if n.op_type == "Conv" and n.input[1] in shapes]
     products = [
@@ -107,19 +115,21 @@ def sparse_layers(model: onnx.ModelProto, pattern: Pattern) -> Iterator[Layer]:
     for node in convolutions[1:] if pattern.inputs == 1 else ():
         if all(a.name != "group" or a.i == 1 for a in node.attribute):
             yield Layer(node.input[1], False, True)
-    for node in products[:-1]:
+    for node in products if head else products[:-1]:
         straight = any(a.name == "transB" and a.i for a in node.attribute)
         yield Layer(node.input[1], not straight, False)
 
 
-def write_sparse(dense: Path, path: Path, pattern: Pattern, sparsity: float) -> float:
+def write_sparse(
+    dense: Path, path: Path, pattern: Pattern, sparsity: float, *, head: bool = False
+) -> float:
     """Write a model with the smallest blocks of every sparse layer at zero.
 
     Returns:
         the share of zeros in the sparse layers.
     """
     model = onnx.load(dense, load_external_data=False)
-    layers = {layer.tensor: layer for layer in sparse_layers(model, pattern)}
+    layers = {layer.tensor: layer for layer in sparse_layers(model, pattern, head=head)}
     zeros = total = 0
     data = path.with_name(f"{path.name}.data")
     outside = dense.with_name(f"{dense.name}.data")
@@ -173,12 +183,14 @@ def _replace(tensor: onnx.TensorProto, weight: FloatArray, data: Path) -> None:
     show_default=True,
     help="unstructured, PxQ (outputs x inputs) or N:M. Repeatable.",
 )
+@click.option("--head", is_flag=True, help="Zeros in the last product, too.")
 @click.option("--seed", default=0, show_default=True)
 def main(
     out: Path,
     names: tuple[str, ...],
     sparsities: tuple[float, ...],
     patterns: tuple[str, ...],
+    head: bool,
     seed: int,
 ) -> None:
     """Write dense and sparse models into OUT; files that are there already stay."""
@@ -189,15 +201,16 @@ def main(
         if not dense.exists():
             export_dense(name, dense, seed)
         for pattern in map(parse_pattern, patterns):
-            write_all(dense, pattern, sparsities)
+            write_all(dense, pattern, sparsities, head=head)
 
 
-def write_all(dense: Path, pattern: Pattern, sparsities: Sequence[float]) -> None:
+def write_all(dense: Path, pattern: Pattern, sparsities: Sequence[float], *, head: bool) -> None:
     """Write a model with a pattern at every sparsity that is not there yet."""
     for sparsity in [pattern.sparsity] if pattern.sparsity is not None else sparsities:
-        path = dense.with_name(f"{dense.stem}.{name_of(pattern)}-{100 * sparsity:g}.onnx")
+        name = f"{dense.stem}.{name_of(pattern)}-{100 * sparsity:g}{'-head' * head}.onnx"
+        path = dense.with_name(name)
         if not path.exists():
-            zeros = write_sparse(dense, path, pattern, sparsity)
+            zeros = write_sparse(dense, path, pattern, sparsity, head=head)
             click.echo(f"{path}: {zeros:.1%} of the sparse layers' weights are zero")
 
 
