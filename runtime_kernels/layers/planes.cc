@@ -96,6 +96,11 @@ Split Groups(const Planes& work, std::size_t blocks) {
 
 }  // namespace
 
+bool GoesByStrips(const Packed& weight, std::size_t floats) {
+  const std::size_t stored = weight.blocks * (weight.block_rows + 1);
+  return floats > kFloatsOfStrip && stored * 2 <= floats;
+}
+
 std::size_t Reach(const Axis& axis) {
   return (axis.kernel - 1) * axis.dilation / axis.stride;
 }
@@ -111,9 +116,11 @@ PlaneShape ShapeOf(const ConvolutionLayer& layer, const ConvolutionCall& call) {
   const std::size_t width = layer.kernels.blocks_panel.width;
   const PlaneShape aligned{plain.rows, (h.output + width - 1) / width * width,
                            plain.vertical_phases, Span(h)};
-  const bool is_small = Product({call.channels, aligned.vertical_phases,
-                                 aligned.horizontal_phases, aligned.rows,
-                                 aligned.pitch}) <= kMostAlignedFloats;
+  const std::size_t floats =
+      Product({call.channels, aligned.vertical_phases,
+               aligned.horizontal_phases, aligned.rows, aligned.pitch});
+  const bool is_small =
+      floats <= kMostAlignedFloats || GoesByStrips(layer.weight, floats);
   const bool is_tight = aligned.pitch * 8 <= plain.pitch * 9;
   return layer.weight.block_rows <= kMostAlignedRows && h.kernel > 1 &&
                  h.dilation == 1 && is_small && is_tight &&

@@ -55,6 +55,13 @@ struct Planes {
   }
 };
 
+// Planes of a strip of rows; smaller ones would copy too many rows twice.
+constexpr std::size_t kFloatsOfStrip = 128 * 1024;
+
+// Whether planes of so many floats are made strip by strip: they do not fit the
+// cache, and the weight, which every strip reads, is small beside them.
+bool GoesByStrips(const Packed& weight, std::size_t floats);
+
 // How far beyond the outputs the taps of an axis reach, in places of a phase.
 std::size_t Reach(const Axis& axis);
 

@@ -21,8 +21,6 @@ constexpr std::size_t kChannelsOfTask = 16;
 // or in the first where each is read by one output.
 constexpr std::size_t kFloatsOfPart = 64 * 1024;
 constexpr std::size_t kFloatsOfDepthwisePart = 6 * 1024;
-// The same of a strip; smaller ones would copy too many rows twice.
-constexpr std::size_t kFloatsOfStrip = 128 * 1024;
 // With fewer parts, threads would end too far apart.
 constexpr std::size_t kFewestParts = 4;
 constexpr std::size_t kWantedParts = 8;
@@ -193,14 +191,10 @@ void RunStrips(const Planes& whole, const Split& strips,
   });
 }
 
-// One, if planes fit the cache anyway or the weight, which every strip reads,
-// is not small beside them.
 Split StripsOf(const Planes& work, std::size_t threads) {
-  const Packed& weight = work.layer.weight;
   const std::size_t rows = work.call.vertical.output;
   const std::size_t floats = work.call.channels * work.channel;
-  const std::size_t stored = weight.blocks * (weight.block_rows + 1);
-  if (floats <= kFloatsOfStrip || stored * 2 > floats) return {rows, 1};
+  if (!GoesByStrips(work.layer.weight, floats)) return {rows, 1};
   const std::size_t wanted = floats / kFloatsOfStrip + 1;
   const std::size_t even = (wanted + threads - 1) / threads * threads;
   return SplitByMost(rows, std::max<std::size_t>(1, rows / even));
