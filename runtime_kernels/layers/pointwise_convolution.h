@@ -1,4 +1,5 @@
-// 1 x 1 convolutions without padding: a sparse matrix times (channels, positions).
+// 1 x 1 convolutions without padding: a sparse matrix times (channels,
+// positions).
 
 #ifndef SPA_LAYERS_POINTWISE_CONVOLUTION_H_
 #define SPA_LAYERS_POINTWISE_CONVOLUTION_H_
