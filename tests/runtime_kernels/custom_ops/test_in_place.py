@@ -71,7 +71,7 @@ def test_what_is_added_stays_for_whoever_reads_it(
     opened = session(model.SerializeToString(), sess_options=options)
     given = x.copy()
     for _ in range(3):  # from the second run on memory is planned ahead
-        (y,) = opened.run(None, {"x": given})
+        y = np.asarray(opened.run(None, {"x": given})[0])
         np.testing.assert_array_equal(given, x)
         first = convolution(weight, x, sweep, Epilogue()).exact.astype(np.float32)
         added = x if of_input else first
