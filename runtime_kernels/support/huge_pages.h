@@ -8,9 +8,9 @@
 namespace spa {
 
 // Asks the system to put the whole huge pages among these bytes, which must
-// have been read or written already, onto such. The processor's own prefetch
-// ends where a page does: one core reads a quarter more from huge ones. Only
-// speed depends on it, so a refusal is not reported.
+// have been read or written already, onto such: what the processor fetches
+// ahead on its own ends where a page does. Only speed depends on it, so a
+// refusal is not reported.
 void PreferHugePages(const void* bytes, std::size_t size) noexcept;
 
 }  // namespace spa

@@ -37,12 +37,16 @@ SPA_INLINE void StoreLanesAt(std::uintptr_t start, std::size_t first,
                         static_cast<__mmask16>(lanes), floats);
 }
 
+// 0, 2, 4 and so on.
+SPA_INLINE __m512i EvenPlaces() {
+  return _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4,
+                          2, 0);
+}
+
 // Every second of 32 floats, from the one number `first` after `start` on.
 SPA_INLINE __m512 EvenLanesAt(std::uintptr_t start, std::size_t first,
                               unsigned low, unsigned high) {
-  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12,
-                                        10, 8, 6, 4, 2, 0);
-  return _mm512_permutex2var_ps(LanesAt(start, first, low), even,
+  return _mm512_permutex2var_ps(LanesAt(start, first, low), EvenPlaces(),
                                 LanesAt(start, first + 16, high));
 }
 

@@ -6,20 +6,20 @@
 #ifndef SPA_KERNELS_DEPTHWISE_DIRECT_AVX512_H_
 #define SPA_KERNELS_DEPTHWISE_DIRECT_AVX512_H_
 
-#include "kernels/depthwise/direct_runs_avx512.h"
-#include "kernels/depthwise/direct_seconds_avx512.h"
+#include "kernels/depthwise/direct_stride1_avx512.h"
+#include "kernels/depthwise/direct_stride2_avx512.h"
 
 namespace spa {
 
 static std::size_t CountDirectMasks(const DirectShape& shape) {
   const Axis& h = shape.horizontal;
-  if (h.stride != 1) return 2 * SecondsOf(h).tiles;
+  if (h.stride != 1) return 2 * StridedTilesOf(h).tiles;
   const Runs runs = RunsOf(shape);
   return h.kernel * (runs.vectors + shape.vertical.kernel * runs.Edges());
 }
 
 static void MakeDirectMasks(const DirectShape& shape, std::uint16_t* masks) {
-  if (shape.horizontal.stride != 1) return MasksOfSeconds(shape, masks);
+  if (shape.horizontal.stride != 1) return MasksOfStridedTiles(shape, masks);
   MasksOfRuns(shape, masks);
   MasksOfEdges(shape, masks,
                masks + shape.horizontal.kernel * RunsOf(shape).vectors);
@@ -30,10 +30,10 @@ static void MultiplyTaps(const DirectCall& call) {
   const Axis& h = call.shape->horizontal;
   if (h.stride == 1) {
     MultiplyRuns<kTaps>(call);
-  } else if (SecondsOf(h).two_rows) {
+  } else if (StridedTilesOf(h).two_rows) {
     MultiplyTwoRows<kTaps>(call);
   } else {
-    MultiplySeconds<kTaps>(call);
+    MultiplyStridedTiles<kTaps>(call);
   }
 }
 

@@ -1,8 +1,8 @@
 // Depthwise without a copy and with stride 2. Everything is `static`; see
 // support/vectors.h.
 
-#ifndef SPA_KERNELS_DEPTHWISE_DIRECT_SECONDS_AVX512_H_
-#define SPA_KERNELS_DEPTHWISE_DIRECT_SECONDS_AVX512_H_
+#ifndef SPA_KERNELS_DEPTHWISE_DIRECT_STRIDE2_AVX512_H_
+#define SPA_KERNELS_DEPTHWISE_DIRECT_STRIDE2_AVX512_H_
 
 #include "kernels/depthwise/direct_parts_avx512.h"
 
@@ -10,13 +10,13 @@ namespace spa {
 
 // With stride 2 a vector has so many outputs that the inputs of all taps lie in
 // 32 floats, and two rows of outputs if those of each lie in 16.
-struct Seconds {
+struct StridedTiles {
   std::size_t tiles;  // of a row of outputs
   std::size_t width;  // outputs of a tile, less in the last one
   bool two_rows;
 };
 
-static inline Seconds SecondsOf(const Axis& axis) {
+static inline StridedTiles StridedTilesOf(const Axis& axis) {
   const std::size_t most = (32 - axis.kernel) / 2 + 1;
   const std::size_t tiles = (axis.output + most - 1) / most;
   return {tiles, (axis.output + tiles - 1) / tiles,
@@ -24,9 +24,10 @@ static inline Seconds SecondsOf(const Axis& axis) {
 }
 
 // For each tile a mask for both halves of the 32.
-static void MasksOfSeconds(const DirectShape& shape, std::uint16_t* masks) {
+static void MasksOfStridedTiles(const DirectShape& shape,
+                                std::uint16_t* masks) {
   const Axis& axis = shape.horizontal;
-  const Seconds of = SecondsOf(axis);
+  const StridedTiles of = StridedTilesOf(axis);
   const auto inputs = static_cast<std::ptrdiff_t>(axis.input);
   for (std::size_t tile = 0; tile < of.tiles; ++tile) {
     const auto first = static_cast<std::ptrdiff_t>(2 * of.width * tile) -
@@ -45,19 +46,17 @@ struct Half {
 // Tap i of every output in lane i of `taps`, from two halves. A row of taps
 // beside the image has zeros.
 template <std::size_t kTaps>
-struct SecondRows {
+struct StridedRows {
   const Axis& vertical;
   std::size_t pitch;  // bytes
   __m512i places[kTaps];
 
-  SecondRows(const DirectShape& shape)
+  explicit StridedRows(const DirectShape& shape)
       : vertical(shape.vertical),
         pitch(shape.horizontal.input * sizeof(float)) {
-    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14,
-                                          12, 10, 8, 6, 4, 2, 0);
     SPA_UNROLL for (std::size_t i = 0; i < kTaps; ++i) {
-      places[i] =
-          _mm512_add_epi32(even, _mm512_set1_epi32(static_cast<int>(i)));
+      places[i] = _mm512_add_epi32(EvenPlaces(),
+                                   _mm512_set1_epi32(static_cast<int>(i)));
     }
   }
 
@@ -82,11 +81,11 @@ SPA_INLINE void AddTaps(Vector<16>& sum, const __m512 (&values)[kTaps],
 
 // Row by row of outputs. The last row of taps is the next output's first.
 template <std::size_t kTaps>
-static void MultiplySeconds(const DirectCall& given) {
+static void MultiplyStridedTiles(const DirectCall& given) {
   const DirectCall call = given;  // stores might change what is behind it
   const Axis& h = call.shape->horizontal;
-  const Seconds of = SecondsOf(h);
-  const SecondRows<kTaps> rows(*call.shape);
+  const StridedTiles of = StridedTilesOf(h);
+  const StridedRows<kTaps> rows(*call.shape);
   __m512 values[kTaps][kTaps];
   SpreadValues<kTaps>(call, values);
   for (std::size_t tile = 0; tile < of.tiles; ++tile) {
@@ -140,7 +139,7 @@ SPA_INLINE void FinishTwoRows(const DirectCall& call, std::size_t row,
 template <std::size_t kTaps>
 static void MultiplyTwoRows(const DirectCall& given) {
   const DirectCall call = given;  // stores might change what is behind it
-  const SecondRows<kTaps> rows(*call.shape);
+  const StridedRows<kTaps> rows(*call.shape);
   __m512 values[kTaps][kTaps];
   SpreadValues<kTaps>(call, values);
   const Half half{reinterpret_cast<std::uintptr_t>(call.x) -
@@ -160,4 +159,4 @@ static void MultiplyTwoRows(const DirectCall& given) {
 
 }  // namespace spa
 
-#endif  // SPA_KERNELS_DEPTHWISE_DIRECT_SECONDS_AVX512_H_
+#endif  // SPA_KERNELS_DEPTHWISE_DIRECT_STRIDE2_AVX512_H_

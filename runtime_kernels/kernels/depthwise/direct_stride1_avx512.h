@@ -1,8 +1,8 @@
 // Depthwise without a copy and with stride 1. Everything is `static`; see
 // support/vectors.h.
 
-#ifndef SPA_KERNELS_DEPTHWISE_DIRECT_RUNS_AVX512_H_
-#define SPA_KERNELS_DEPTHWISE_DIRECT_RUNS_AVX512_H_
+#ifndef SPA_KERNELS_DEPTHWISE_DIRECT_STRIDE1_AVX512_H_
+#define SPA_KERNELS_DEPTHWISE_DIRECT_STRIDE1_AVX512_H_
 
 #include "kernels/depthwise/direct_parts_avx512.h"
 
@@ -131,4 +131,4 @@ static void MultiplyRuns(const DirectCall& given) {
 
 }  // namespace spa
 
-#endif  // SPA_KERNELS_DEPTHWISE_DIRECT_RUNS_AVX512_H_
+#endif  // SPA_KERNELS_DEPTHWISE_DIRECT_STRIDE1_AVX512_H_
