@@ -124,7 +124,8 @@ def _state(kernel: KernelSet) -> str:
 
 def self_test() -> list[Check]:
     """Try every operator in a process of its own."""
-    command = [sys.executable, "-m", "spa_onnx.doctor.self_test"]
+    # -P: modules in the folder where the user stands are none of ours.
+    command = [sys.executable, "-P", "-m", "spa_onnx.doctor.self_test"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=SELF_TEST_SECONDS
