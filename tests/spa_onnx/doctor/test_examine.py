@@ -87,19 +87,15 @@ def child(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> list[Ch
     return self_test()
 
 
-@needs_kernels
+PASSED = """echo '{"name": "a case", "passed": true, "found": "", "remedy": "", "group": "Op"}'"""
+
+
 def test_the_self_test_takes_no_modules_from_where_the_user_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "spa_onnx").mkdir()
-    (tmp_path / "spa_onnx" / "__init__.py").write_text("raise SystemExit(3)\n")
-    monkeypatch.chdir(tmp_path)
-    checks = self_test()
-    assert checks
-    assert all(check.passed for check in checks), checks
-
-
-PASSED = """echo '{"name": "a case", "passed": true, "found": "", "remedy": "", "group": "Op"}'"""
+    # an editable install would be found first anyway, so ask for Python's option
+    (check,) = child(tmp_path, f'[ "$1" = -P ] && {PASSED}', monkeypatch)
+    assert check.passed
 
 
 def test_a_kernel_that_ends_the_process_is_told_with_the_last_case(
