@@ -68,6 +68,8 @@ class Packing:
             case Kind.BLOCKS:
                 chunk = f"/{self.chunk}" if self.chunk else ""
                 return f"{self.block_rows}x1{chunk}" + (f" by {self.tile}" if self.tile else "")
+            case Kind.TILES | Kind.TWO_OF_FOUR as other:
+                raise AssertionError(f"{other.name} is for CUDA")
 
     @property
     def stored(self) -> Packing:
@@ -83,6 +85,8 @@ class Packing:
                 return pack_segments(matrix)
             case Kind.BLOCKS:
                 return pack_blocks(matrix, self.block_rows, self.chunk or None)
+            case Kind.TILES | Kind.TWO_OF_FOUR as other:
+                raise AssertionError(f"{other.name} is for CUDA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Zeros:
                 return self.segments
             case Kind.BLOCKS:
                 return self.stored[packing.block_rows]
+            case Kind.TILES | Kind.TWO_OF_FOUR as other:
+                raise AssertionError(f"{other.name} is for CUDA")
 
 
 def count_zeros(matrix: Floats) -> Zeros:

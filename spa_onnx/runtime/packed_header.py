@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, fields, replace
-from enum import IntEnum
 
-import numpy as np
-import numpy.typing as npt
+from spa_onnx.runtime.packed_kinds import (
+    BLOCK_ROWS,
+    BLOCK_SHAPES,
+    PAIR_WORDS,
+    SEGMENT,
+    Kind,
+    PackedWeightError,
+    ValueType,
+    check_values,
+    index_bytes,
+)
 
-from spa_onnx.errors import SpaError
+__all__ = [
+    "BLOCK_ROWS",
+    "SEGMENT",
+    "Kind",
+    "PackedHeader",
+    "PackedWeightError",
+    "ValueType",
+    "read_header",
+]
 
 MAGIC = b"SPAW"
 VERSION = 2
@@ -17,11 +33,8 @@ ALIGNMENT = 64
 TAIL = 64
 """Zeros behind the values, which kernels may read but not use."""
 
-BLOCK_ROWS = (1, 2, 4, 8, 16, 32)
-SEGMENT = 16
 MOST_COLUMNS = 2**31 - 1
 MOST_BLOCKS = 2**32 - 1
-MOST_OF_TWO_BYTES = 2**16
 
 # magic, version; the fields of PackedHeader with zeros between; CRC-32, zero. Then zeros.
 FIELDS = struct.Struct("<4sH HIIHHBBHIIQQQQQ II")
@@ -35,45 +48,6 @@ CHECKED_AGAIN = 80
 Bytes = bytes | bytearray | memoryview
 
 
-class Kind(IntEnum):
-    """How the kept values of a matrix are told."""
-
-    BLOCKS = 1
-    BITMASK = 2
-    SEGMENTS = 3
-
-
-class ValueType(IntEnum):
-    """Type of the stored values."""
-
-    FLOAT32 = 1
-    FLOAT16 = 2
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """Return the type of the array of values."""
-        return np.dtype("<f4" if self is ValueType.FLOAT32 else "<f2")
-
-    @staticmethod
-    def of(dtype: npt.DTypeLike) -> ValueType:
-        """Return the type of that name.
-
-        Raises:
-            PackedWeightError: if there is none.
-        """
-        for found in ValueType:
-            if found.dtype == np.dtype(dtype):
-                return found
-        raise PackedWeightError(f"values of type {np.dtype(dtype)}, not float32 or float16")
-
-
-class PackedWeightError(SpaError):
-    """A matrix that cannot be packed, or bytes that are no packed matrix."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"packed weight: {problem}")
-
-
 @dataclass(frozen=True, slots=True)
 class PackedHeader:
     """Size of the matrix, and sections as byte offsets from the first byte.
@@ -82,16 +56,18 @@ class PackedHeader:
         kind: how the kept values are told.
         rows: outputs.
         columns: inputs; of a convolution all channels times the kernel's area.
-        block_rows: of kind BLOCKS, how many rows share a stored column; else 1.
-        block_columns: of kind SEGMENTS, how many columns are stored together; else 1.
+        block_rows: how many rows are stored together.
+        block_columns: how many columns are stored together.
         value_type: of the stored values.
         index_bytes: size of one index; 0 for BITMASK.
         zero: reserved.
         chunk_columns: of kind BLOCKS, columns that are stored together; else all.
         zeros: reserved.
         blocks: that are stored; for BITMASK stored values.
-        starts: offset of uint32 ``(chunks, row_blocks + 1)``, the first block of each row block.
-        indices: offset of the indices, or of uint16 ``(rows, mask_words)``.
+        starts: offset of uint32 ``(chunks, row_blocks + 1)``, the first block of each row block;
+            nothing for TWO_OF_FOUR, where all blocks are stored.
+        indices: offset of the indices, or of uint16 ``(rows, mask_words)``; for TWO_OF_FOUR of
+            uint32 ``(row_blocks, pairs, 32)``, which columns the values belong to.
         values: offset of the values.
         total_size: of all bytes.
         crc: CRC-32 as stored.
@@ -135,8 +111,15 @@ class PackedHeader:
         return -(-self.columns // 64) * 4
 
     @property
+    def pairs(self) -> int:
+        """Return how many times two blocks lie beside each other, the last one perhaps alone."""
+        return -(-self.block_places // 2)
+
+    @property
     def starts_size(self) -> int:
         """Return the bytes of the starts."""
+        if self.kind == Kind.TWO_OF_FOUR:
+            return 0
         return 4 * self.chunks * (self.row_blocks + 1)
 
     @property
@@ -144,13 +127,20 @@ class PackedHeader:
         """Return the bytes of the indices."""
         if self.kind == Kind.BITMASK:
             return 2 * self.rows * self.mask_words
+        if self.kind == Kind.TWO_OF_FOUR:
+            return 4 * self.row_blocks * self.pairs * PAIR_WORDS
         return self.index_bytes * self.blocks
 
     @property
     def values_size(self) -> int:
         """Return the bytes of the values."""
-        itemsize = ValueType(self.value_type).dtype.itemsize
-        return itemsize * self.blocks * self.block_rows * self.block_columns
+        return ValueType(self.value_type).dtype.itemsize * self.blocks * self.block_values
+
+    @property
+    def block_values(self) -> int:
+        """Return how many values of a block are stored."""
+        size = self.block_rows * self.block_columns
+        return size // 2 if self.kind == Kind.TWO_OF_FOUR else size
 
     def to_bytes(self, crc: int) -> bytes:
         """Return the header with the given checksum."""
@@ -163,12 +153,12 @@ def header_for(
     shape: tuple[int, int],
     value_type: ValueType,
     blocks: int,
-    block_rows: int = 1,
+    block: tuple[int, int] = (1, 1),
     chunk_columns: int | None = None,
 ) -> PackedHeader:
     """Return the header of a matrix with its sections as close together as alignment allows."""
     rows, columns = shape
-    block_columns = SEGMENT if kind is Kind.SEGMENTS else 1
+    block_rows, block_columns = block
     unplaced = PackedHeader(
         kind, rows, columns, block_rows, block_columns, value_type,
         index_bytes(kind, -(-columns // block_columns)), 0, chunk_columns or columns, 0, blocks,
@@ -178,13 +168,6 @@ def header_for(
     values = aligned(indices + unplaced.indices_size)
     total = values + unplaced.values_size + TAIL
     return replace(unplaced, indices=indices, values=values, total_size=total)
-
-
-def index_bytes(kind: int, places: int) -> int:
-    """Return the size of an index that tells so many places apart."""
-    if kind == Kind.BITMASK:
-        return 0
-    return 2 if places <= MOST_OF_TWO_BYTES else 4
 
 
 def aligned(offset: int) -> int:
@@ -226,22 +209,26 @@ def check_shape(rows: int, columns: int) -> None:
 def check_kind(header: PackedHeader) -> None:
     """Refuse kinds that there are not, and fields that do not fit the kind."""
     if header.kind not in tuple(Kind):
-        raise PackedWeightError(f"kind is {header.kind}, not 1, 2 or 3")
+        raise PackedWeightError(f"kind is {header.kind}, not 1 to {max(Kind)}")
     if header.value_type not in tuple(ValueType):
-        raise PackedWeightError(f"value type is {header.value_type}, not 1 or 2")
-    is_blocks = header.kind == Kind.BLOCKS
-    if header.block_rows not in (BLOCK_ROWS if is_blocks else (1,)):
+        raise PackedWeightError(f"value type is {header.value_type}, not 1 to {max(ValueType)}")
+    check_values(header.kind, ValueType(header.value_type))
+    rows, columns = BLOCK_SHAPES[header.kind]
+    if header.block_rows not in rows:
         raise PackedWeightError(f"blocks of kind {header.kind} have {header.block_rows} rows")
-    segments = header.kind == Kind.SEGMENTS
-    expect("block columns", header.block_columns, SEGMENT if segments else 1)
+    if header.block_columns not in columns:
+        raise PackedWeightError(f"blocks of kind {header.kind} have {header.block_columns} columns")
     expect("index bytes", header.index_bytes, index_bytes(header.kind, header.block_places))
-    if not (1 if is_blocks else header.columns) <= header.chunk_columns <= header.columns:
+    fewest = 1 if header.kind == Kind.BLOCKS else header.columns
+    if not fewest <= header.chunk_columns <= header.columns:
         raise PackedWeightError(
             f"chunks of {header.chunk_columns} columns in kind {header.kind} "
             f"of {header.columns} columns"
         )
     if header.blocks > MOST_BLOCKS:
         raise PackedWeightError(f"{header.blocks} blocks, at most {MOST_BLOCKS} can be counted")
+    if header.kind == Kind.TWO_OF_FOUR:
+        expect("blocks", header.blocks, header.row_blocks * header.block_places)
 
 
 def expect(what: str, found: int, expected: int) -> None:

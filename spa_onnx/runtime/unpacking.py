@@ -5,15 +5,13 @@ The bytes may come from anyone: nothing is allocated that they or the caller do 
 
 from __future__ import annotations
 
-import zlib
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spa_onnx.runtime.fragments import LANE_VALUES, LANES, from_fragments
 from spa_onnx.runtime.packed_header import (
-    CHECKED_AGAIN,
-    CHECKED_SIZE,
     Bytes,
     Kind,
     PackedHeader,
@@ -21,6 +19,16 @@ from spa_onnx.runtime.packed_header import (
     ValueType,
     expect,
     read_header,
+)
+from spa_onnx.runtime.packed_kinds import FRAGMENT, PAIR_WORDS
+from spa_onnx.runtime.sections import checksum, index_type, section
+from spa_onnx.runtime.two_of_four import (
+    BLOCK_GROUPS,
+    GROUP,
+    IS_SOUND,
+    NO_CODES,
+    from_words,
+    positions,
 )
 
 MOST_ELEMENTS = 2**30
@@ -48,9 +56,12 @@ def unpack(packed: Bytes, most_elements: int = MOST_ELEMENTS) -> Weight:
             "elements are expected"
         )
     expect("CRC-32", header.crc, checksum(packed))
+    weight = np.zeros((header.rows, header.columns), ValueType(header.value_type).dtype)
+    if header.kind == Kind.TWO_OF_FOUR:
+        fill_two_of_four(header, packed, weight)
+        return weight
     starts = section(header, packed, "starts", np.dtype("<u4"))
     check_starts(header, starts.reshape(header.chunks, -1))
-    weight = np.zeros((header.rows, header.columns), ValueType(header.value_type).dtype)
     fill = fill_masked if header.kind == Kind.BITMASK else fill_blocks
     fill(header, packed, starts, weight)
     return weight
@@ -59,11 +70,12 @@ def unpack(packed: Bytes, most_elements: int = MOST_ELEMENTS) -> Weight:
 def fill_blocks(header: PackedHeader, packed: Bytes, starts: Array, weight: Weight) -> None:
     """Write the blocks to their places."""
     indices = section(header, packed, "indices", index_type(header))
-    shape = header.blocks, header.block_rows, header.block_columns
-    values = section(header, packed, "values", weight.dtype).reshape(shape)
+    values = section(header, packed, "values", weight.dtype)
+    values = values.reshape(header.blocks, header.block_values)
+    step = max(1, PART // header.block_values)
     before = (-1, -1)
-    for first in range(0, header.blocks, PART):
-        part = slice(first, min(first + PART, header.blocks))
+    for first in range(0, header.blocks, step):
+        part = slice(first, min(first + step, header.blocks))
         # the last start that is not behind a block; starts repeat at the end of a chunk
         home = (
             np.searchsorted(starts, np.arange(part.start, part.stop, dtype=np.uint32), "right") - 1
@@ -74,19 +86,67 @@ def fill_blocks(header: PackedHeader, packed: Bytes, starts: Array, weight: Weig
         if home[0] == before[0] and place[0] <= before[1]:
             raise not_rising(int(row[0]), int(place[0]))
         before = int(home[-1]), int(place[-1])
-        for r in range(header.block_rows):
-            for c in range(header.block_columns):
-                put(weight, row * header.block_rows + r, place * header.block_columns + c,
-                    values[part, r, c])  # fmt: skip
+        put(
+            weight,
+            (row * header.block_rows)[:, None, None] + np.arange(header.block_rows)[:, None],
+            (place * header.block_columns)[:, None, None] + np.arange(header.block_columns),
+            as_blocks(header, values[part]),
+        )
 
 
-def put(weight: Weight, rows: Array, columns: Array, values: Array) -> None:
-    """Write values to elements; those beside the matrix must be 0, and those below do not count."""
-    below = rows >= weight.shape[0]
+def as_blocks(header: PackedHeader, values: Weight) -> Weight:
+    """Return stored values ``(n, values of a block)`` as ``(n, block rows, block columns)``."""
+    if header.kind != Kind.TILES:
+        return values.reshape(-1, header.block_rows, header.block_columns)
+    squares = header.block_columns // FRAGMENT, header.block_rows // FRAGMENT
+    return from_fragments(values.reshape(-1, *squares, LANES, LANE_VALUES))
+
+
+def fill_two_of_four(header: PackedHeader, packed: Bytes, weight: Weight) -> None:
+    """Write the values to those of their group's columns that the metadata names."""
+    words = section(header, packed, "indices", index_type(header)).reshape(-1, PAIR_WORDS)
+    values = section(header, packed, "values", weight.dtype)
+    values = values.reshape(header.blocks, 1, 1, LANES, LANE_VALUES)
+    part = max(1, PART // (2 * header.block_values))
+    for first in range(0, len(words), part):
+        codes = from_words(words[first : first + part])
+        row, pair = np.divmod(np.arange(first, first + len(codes)), header.pairs)
+        step = 2 * pair[:, None] + np.arange(2)
+        stored = step < header.block_places
+        check_codes(codes, stored)
+        row, step, codes = row[np.nonzero(stored)[0]], step[stored], codes[stored]
+        groups = GROUP * (BLOCK_GROUPS * step[:, None] + np.arange(BLOCK_GROUPS))
+        columns = groups[:, None, :, None] + positions(codes)
+        put(
+            weight,
+            (row * FRAGMENT)[:, None, None] + np.arange(FRAGMENT)[:, None],
+            columns.reshape(-1, FRAGMENT, FRAGMENT),
+            from_fragments(values[row * header.block_places + step]),
+        )
+
+
+def check_codes(codes: Array, stored: Array) -> None:
+    """Refuse groups that do not keep two columns in order, and metadata where no block is."""
+    if not IS_SOUND[codes].all():
+        raise PackedWeightError("metadata names no two columns of four in rising order")
+    if (codes[~stored] != NO_CODES).any():
+        raise PackedWeightError("metadata beyond the last block is not 0x44444444")
+
+
+def put(weight: Weight, rows: Array, columns: Array, values: Weight) -> None:
+    """Write values to elements; those beside the matrix must be 0, and those below do not count.
+
+    Args:
+        weight: ``(rows, columns)``.
+        rows: of each value, or of those beside it too.
+        columns: of each value, or of those below it too.
+        values: ``(n, rows, columns)``.
+    """
+    rows, columns = np.broadcast_to(rows, values.shape), np.broadcast_to(columns, values.shape)
     beside = columns >= weight.shape[1]
-    if values[beside].any():
+    if (values[beside] != 0).any():
         raise PackedWeightError(f"a value beyond the {weight.shape[1]} columns is not 0")
-    inside = ~(below | beside)
+    inside = ~beside & (rows < weight.shape[0])
     weight[rows[inside], columns[inside]] = values[inside]
 
 
@@ -109,26 +169,6 @@ def fill_masked(header: PackedHeader, packed: Bytes, starts: Array, weight: Weig
             )
         part = values[starts[first] : starts[last]]
         weight[first:last][kept[:, : header.columns]] = part
-
-
-def section(
-    header: PackedHeader,
-    packed: Bytes,
-    name: Literal["starts", "indices", "values"],
-    dtype: np.dtype[Any],
-) -> Array:
-    """Return a section as a view of the packed bytes."""
-    size = {
-        "starts": header.starts_size,
-        "indices": header.indices_size,
-        "values": header.values_size,
-    }[name]
-    return np.frombuffer(packed, dtype, size // dtype.itemsize, getattr(header, name))
-
-
-def index_type(header: PackedHeader) -> np.dtype[Any]:
-    """Return the type of the indices of blocks."""
-    return np.dtype(f"<u{header.index_bytes}")
 
 
 def check_starts(header: PackedHeader, starts: Array) -> None:
@@ -165,9 +205,3 @@ def check_places(header: PackedHeader, chunk: Array, row: Array, place: Array) -
 def not_rising(row: int, place: int) -> PackedWeightError:
     """Return the error of an index that is not greater than the one before."""
     return PackedWeightError(f"indices of row block {row} do not rise at {place}")
-
-
-def checksum(packed: Bytes) -> int:
-    """Return the CRC-32 of everything but the checksum's own field and the one behind it."""
-    view = memoryview(packed)
-    return zlib.crc32(view[CHECKED_AGAIN:], zlib.crc32(view[:CHECKED_SIZE]))

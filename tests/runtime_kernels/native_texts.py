@@ -12,6 +12,7 @@ NATIVE_TEXTS = {
     "more rows": "row block 4 ends before it starts",
     "blocks of three rows": "block rows are 3, expected 1, 2, 4, 8, 16 or 32",
     "blocks of no rows": "block rows are 0, expected",
+    "wide blocks": "block columns is 16, expected 1",
     "wide indices": "index size is 4, expected 2",
     "no chunk": "chunk columns are 0 of 3",
     "chunk past the columns": "chunk columns are 4 of 3",

@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spa_onnx.runtime import packing, unpacking
+from spa_onnx.runtime import dense_weight, unpacking
 from spa_onnx.runtime.packed_header import BLOCK_ROWS, Kind, PackedWeightError, read_header
 from spa_onnx.runtime.packing import (
     pack_bitmask,
     pack_blocks,
     pack_diagonal,
     pack_segments,
+    pack_tiles,
+    pack_two_of_four,
     unpack,
 )
 from tests.spa_onnx.runtime.broken_weights import BROKEN, Broken
@@ -60,10 +62,17 @@ def test_sections_are_aligned_and_the_tail_is_empty(case: tuple[Matrix, bytes]) 
 
 
 def test_several_parts_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = sparse(37, 150)
-    ways: list[Pack] = [pack_bitmask, pack_segments, lambda w: pack_blocks(w, 4, 64)]
+    weight = sparse(70, 150).astype(np.float16)
+    weight[:, 1::2] = 0
+    ways: list[Pack] = [
+        pack_bitmask,
+        pack_segments,
+        lambda w: pack_blocks(w, 4, 64),
+        lambda w: pack_tiles(w, 16, 32),
+        pack_two_of_four,
+    ]
     whole = [pack(weight) for pack in ways]
-    monkeypatch.setattr(packing, "SLAB", 1000)
+    monkeypatch.setattr(dense_weight, "SLAB", 1000)
     monkeypatch.setattr(unpacking, "PART", 7)
     assert [pack(weight) for pack in ways] == whole
     for packed in whole:
@@ -179,9 +188,33 @@ def test_values_in_half_precision_take_two_bytes() -> None:
     np.testing.assert_array_equal(unpacked, weight.astype(np.float16))
 
 
+def test_a_bitmask_holds_bfloat16() -> None:
+    weight = sparse(5, 40).astype("bfloat16")
+    packed = pack_bitmask(weight, "bfloat16")
+    header = read_header(packed)
+    assert (header.value_type, header.values_size) == (3, 2 * header.blocks)
+    unpacked = unpack(packed)
+    assert unpacked.dtype == "bfloat16"
+    np.testing.assert_array_equal(unpacked.astype(np.float32), weight.astype(np.float32))
+    np.testing.assert_array_equal(unpack(pack_bitmask(weight)), weight.astype(np.float32))
+
+
+def test_kinds_for_the_cpu_hold_no_bfloat16() -> None:
+    weight = sparse(4, 6)
+    with pytest.raises(PackedWeightError, match="kind 1 stores no bfloat16 values"):
+        pack_blocks(weight, 4, value_type="bfloat16")
+    with pytest.raises(PackedWeightError, match="kind 1 stores no bfloat16 values"):
+        pack_diagonal(weight, 2, "bfloat16")
+    with pytest.raises(PackedWeightError, match="kind 3 stores no bfloat16 values"):
+        pack_segments(weight, "bfloat16")
+
+
 def test_what_half_precision_cannot_hold_is_refused() -> None:
     with pytest.raises(PackedWeightError, match=r"70000\.0 is too large for float16"):
-        pack_blocks(np.array([[7e4]], np.float32), 1, value_type=np.float16)
+        pack_blocks(np.array([[7e4, np.nan]], np.float32), 1, value_type=np.float16)
+    most = np.array([[np.finfo(np.float32).max]])
+    with pytest.raises(PackedWeightError, match=r"3\.4028.* is too large for bfloat16"):
+        pack_bitmask(most.astype(np.float32), "bfloat16")
 
 
 def test_negative_zero_is_not_stored() -> None:
@@ -220,7 +253,9 @@ def test_blocks_and_chunks_that_there_are_not_are_refused() -> None:
         pack_blocks(weight, 3)
     with pytest.raises(PackedWeightError, match="chunks of 7 columns in 6 columns"):
         pack_blocks(weight, 4, 7)
-    with pytest.raises(PackedWeightError, match="values of type int8"):
+    with pytest.raises(
+        PackedWeightError, match="values of type int8, not float32, float16 or bfloat16"
+    ):
         pack_blocks(weight, 4, value_type=np.int8)
 
 
