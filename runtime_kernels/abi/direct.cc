@@ -80,7 +80,7 @@ int SpaRunLinear(const SpaLinear* linear, size_t repeats, char* error,
     const SpaLayer& with = linear->layer;
     const spa::LinearLayer layer{
         spa::KernelsOf(with),
-        spa::ParsePacked(with.packed, with.packed_size),
+        spa::ParseForCpu(with.packed, with.packed_size),
         spa::EpilogueOf(with),
         with.tile,
         {}};
@@ -96,7 +96,7 @@ int SpaRunConvolution(const SpaConvolution* c, size_t repeats, char* error,
                       size_t error_size) {
   return spa::Try(error, error_size, [&] {
     const SpaLayer& with = c->layer;
-    const spa::Packed weight = spa::ParsePacked(with.packed, with.packed_size);
+    const spa::Packed weight = spa::ParseForCpu(with.packed, with.packed_size);
     spa::CheckAxes(*c);
     const size_t taps = c->kernel[0] * c->kernel[1];
     spa::CheckConvolution(weight, c->channels, taps);

@@ -17,7 +17,7 @@ Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
   }
   const auto* bytes = static_cast<const unsigned char*>(DataOf(api, value));
   const std::size_t size = ElementCount(ShapeOf(api, value));
-  const Packed weight = ParsePacked(bytes, size);
+  const Packed weight = ParseForCpu(bytes, size);
   const std::int64_t rows = Attributes(api, info).Int(rows_attribute);
   if (rows < 0 || static_cast<std::size_t>(rows) != weight.rows) {
     throw InvalidInput(std::string("attribute ") + rows_attribute + " is " +

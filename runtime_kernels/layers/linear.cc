@@ -1,6 +1,7 @@
 #include "layers/linear.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "layers/panels.h"
 #include "support/buffer.h"
@@ -206,6 +207,9 @@ void RunLinear(const LinearLayer& layer, const LinearCall& call,
       return RunRows(layer, call, layer.kernels.row_dot.bitmask, parallel);
     case Kind::kSegments:
       return RunRows(layer, call, layer.kernels.row_dot.segments, parallel);
+    case Kind::kTiles:
+    case Kind::kTwoOfFour:
+      throw std::logic_error("ParseForCpu takes no weight for CUDA");
   }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -50,7 +51,7 @@ class ValueType(IntEnum):
     @property
     def dtype(self) -> np.dtype[np.floating]:
         """Return the type of the array of values."""
-        found: np.dtype[np.floating]
+        found: np.dtype[Any]
         match self:
             case ValueType.FLOAT32:
                 found = np.dtype("<f4")

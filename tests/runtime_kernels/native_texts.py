@@ -10,9 +10,6 @@ NATIVE_TEXTS = {
     "columns past int32": "shape (4, 2147483648) is empty or has a length above 2^31 - 1",
     "all the rows there can be": "shape (4294967295, 3) is empty or has a length above",
     "more rows": "row block 4 ends before it starts",
-    "blocks of three rows": "block rows are 3, expected 1, 2, 4, 8, 16 or 32",
-    "blocks of no rows": "block rows are 0, expected",
-    "wide blocks": "block columns is 16, expected 1",
     "wide indices": "index size is 4, expected 2",
     "no chunk": "chunk columns are 0 of 3",
     "chunk past the columns": "chunk columns are 4 of 3",
@@ -31,6 +28,14 @@ NATIVE_TEXTS = {
     "bit in the last word": "row 0 stores columns beyond 3",
     "segment outside": "index 3 of block 1 is not below 3",
     "segment twice": "index 2 of block 1 does not rise",
+    "tiles in chunks": "chunk columns is 64, expected 65",
+    "tiles with wide indices": "index size is 4, expected 2",
+    "first tile not at 0": "first start of a chunk is 1, expected 0",
+    "tile outside": "index 2 of block 2 is not below 2",
+    "tile twice": "index 1 of block 1 does not rise",
+    "two of four with short words": "index size is 2, expected 4",
+    "chunked two of four": "chunk columns is 64, expected 65",
+    "mask of bfloat16 with a bit more": "row 0 stores 3 values, but its mask has 4 bits",
 }
 """By the name of the problem, where the native reader has words of its own for it."""
 

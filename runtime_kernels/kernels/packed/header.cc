@@ -1,6 +1,8 @@
 #include "kernels/packed/header.h"
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 
 #include "abi/failure.h"
 
@@ -21,6 +23,7 @@ Packed WithoutSections(const PackedHeader& header) {
           header.rows,
           header.columns,
           header.block_rows,
+          header.block_columns,
           header.chunk_columns,
           header.blocks,
           nullptr,
@@ -28,42 +31,70 @@ Packed WithoutSections(const PackedHeader& header) {
           nullptr};
 }
 
-bool IsOneOf(std::uint64_t number, std::initializer_list<std::uint64_t> list) {
-  for (const std::uint64_t one : list) {
-    if (number == one) return true;
+using Sizes = std::initializer_list<std::uint16_t>;
+
+bool IsOneOf(std::uint16_t number, Sizes sizes) {
+  return std::find(sizes.begin(), sizes.end(), number) != sizes.end();
+}
+
+void CheckBlock(const PackedHeader& header, Sizes rows, Sizes columns) {
+  const std::string blocks =
+      "blocks of kind " + std::to_string(header.kind) + " have ";
+  if (!IsOneOf(header.block_rows, rows)) {
+    RefusePacked(blocks + std::to_string(header.block_rows) + " rows");
   }
-  return false;
+  if (!IsOneOf(header.block_columns, columns)) {
+    RefusePacked(blocks + std::to_string(header.block_columns) + " columns");
+  }
 }
 
 void CheckKind(const PackedHeader& header) {
-  const bool blocks = header.kind == std::uint16_t(Kind::kBlocks);
-  const bool segments = header.kind == std::uint16_t(Kind::kSegments);
-  if (!IsOneOf(header.kind, {1, 2, 3})) {
-    RefusePacked("kind is " + std::to_string(header.kind) +
-                 ", expected 1, 2 or 3");
+  switch (Kind(header.kind)) {
+    case Kind::kBlocks:
+      return CheckBlock(header, {1, 2, 4, 8, 16, 32}, {1});
+    case Kind::kBitmask:
+      return CheckBlock(header, {1}, {1});
+    case Kind::kSegments:
+      return CheckBlock(header, {1}, {kSegmentColumns});
+    case Kind::kTiles:
+      return CheckBlock(header, {16, 32, 64}, {16, 32, 64});
+    case Kind::kTwoOfFour:
+      return CheckBlock(header, {kFragmentSide}, {2 * kFragmentSide});
   }
-  if (!blocks) ExpectField("block rows", header.block_rows, 1);
-  if (!IsOneOf(header.block_rows, {1, 2, 4, 8, 16, 32})) {
-    RefusePacked("block rows are " + std::to_string(header.block_rows) +
-                 ", expected 1, 2, 4, 8, 16 or 32");
+  RefusePacked("kind is " + std::to_string(header.kind) + ", not 1 to 5");
+}
+
+bool Stores(Kind kind, ValueType type) {
+  switch (kind) {
+    case Kind::kBitmask:
+      return true;
+    case Kind::kTiles:
+    case Kind::kTwoOfFour:
+      return type != ValueType::kFloat32;
+    default:
+      return type != ValueType::kBfloat16;
   }
-  ExpectField("block columns", header.block_columns,
-              segments ? kSegmentColumns : 1);
 }
 
 void CheckTypes(const PackedHeader& header) {
-  if (!IsOneOf(header.value_type, {1, 2})) {
+  if (header.value_type < 1 || header.value_type > 3) {
     RefusePacked("value type is " + std::to_string(header.value_type) +
-                 ", expected 1 or 2");
+                 ", not 1 to 3");
+  }
+  const auto type = ValueType(header.value_type);
+  if (!Stores(Kind(header.kind), type)) {
+    RefusePacked("kind " + std::to_string(header.kind) + " stores no " +
+                 NameOf(type) + " values");
   }
   if (header.kind == std::uint16_t(Kind::kBitmask)) {
     ExpectField("index size", header.index_size, 0);
     return;
   }
-  const std::uint64_t places =
-      (std::uint64_t{header.columns} + header.block_columns - 1) /
-      header.block_columns;
-  ExpectField("index size", header.index_size, places <= 65536 ? 2 : 4);
+  const std::uint64_t places = BlockPlaces(WithoutSections(header));
+  ExpectField("index size", header.index_size,
+              header.kind != std::uint16_t(Kind::kTwoOfFour) && places <= 65536
+                  ? 2
+                  : 4);
 }
 
 void CheckShape(const PackedHeader& header) {
@@ -83,6 +114,11 @@ void CheckShape(const PackedHeader& header) {
   if (header.blocks > kMostBlocks) {
     RefusePacked(std::to_string(header.blocks) + " blocks do not fit 32 bits");
   }
+  if (header.kind == std::uint16_t(Kind::kTwoOfFour)) {
+    const Packed weight = WithoutSections(header);
+    ExpectField("blocks", header.blocks,
+                std::uint64_t{RowBlocks(weight)} * BlockPlaces(weight));
+  }
 }
 
 void CheckZeros(const PackedHeader& header) {
@@ -94,7 +130,8 @@ void CheckZeros(const PackedHeader& header) {
 }
 
 // Returns the end of the section. No product or sum here can overflow: there
-// are at most 2^32 elements of at most 128 bytes, or 2^31 rows of 2^27 words.
+// are at most 2^32 blocks of at most 2^13 bytes, 2^31 rows of 2^27 words, or
+// 2^27 row blocks of 2^25 pairs of 2^7 bytes.
 std::uint64_t CheckSection(const char* name, std::uint64_t offset,
                            std::uint64_t bytes, std::uint64_t previous_end,
                            std::uint64_t total_size) {
@@ -112,22 +149,29 @@ std::uint64_t CheckSection(const char* name, std::uint64_t offset,
   return offset + bytes;
 }
 
+std::uint64_t StartCount(const Packed& weight) {
+  if (weight.kind == Kind::kTwoOfFour) return 0;
+  return std::uint64_t{Chunks(weight)} * (RowBlocks(weight) + 1);
+}
+
 std::uint64_t IndexBytes(const Packed& weight) {
-  return weight.kind == Kind::kBitmask
-             ? std::uint64_t{weight.rows} * MaskWords(weight) * 2
-             : std::uint64_t{weight.blocks} * weight.index_size;
+  switch (weight.kind) {
+    case Kind::kBitmask:
+      return std::uint64_t{weight.rows} * MaskWords(weight) * 2;
+    case Kind::kTwoOfFour:
+      return std::uint64_t{RowBlocks(weight)} * BlockPairs(weight) *
+             kFragmentLanes * 4;
+    default:
+      return std::uint64_t{weight.blocks} * weight.index_size;
+  }
 }
 
 std::uint64_t ValueBytes(const Packed& weight) {
-  const std::uint64_t size = weight.value_type == ValueType::kFloat32 ? 4 : 2;
-  const std::uint64_t columns =
-      weight.kind == Kind::kSegments ? kSegmentColumns : 1;
-  return std::uint64_t{weight.blocks} * weight.block_rows * columns * size;
+  return std::uint64_t{StoredValues(weight)} * ValueSize(weight);
 }
 
 void CheckLayout(const PackedHeader& header, const Packed& weight) {
-  const std::uint64_t starts =
-      std::uint64_t{Chunks(weight)} * (RowBlocks(weight) + 1);
+  const std::uint64_t starts = StartCount(weight);
   // Before the product with 4: both factors may be near 2^31.
   if (starts > header.total_size / sizeof(std::uint32_t)) {
     RefusePacked(std::to_string(starts) + " starts do not fit " +
@@ -144,6 +188,18 @@ void CheckLayout(const PackedHeader& header, const Packed& weight) {
 }
 
 }  // namespace
+
+const char* NameOf(ValueType type) {
+  switch (type) {
+    case ValueType::kFloat32:
+      return "float32";
+    case ValueType::kFloat16:
+      return "float16";
+    case ValueType::kBfloat16:
+      return "bfloat16";
+  }
+  return "";
+}
 
 void RefusePacked(const std::string& problem) {
   throw InvalidInput("packed weight: " + problem);

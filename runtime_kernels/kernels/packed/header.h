@@ -34,6 +34,8 @@ struct PackedHeader {
 };
 static_assert(sizeof(PackedHeader) == 128, "the header has no padding");
 
+const char* NameOf(ValueType type);
+
 [[noreturn]] void RefusePacked(const std::string& problem);
 
 void ExpectField(const char* what, std::uint64_t found, std::uint64_t expected);

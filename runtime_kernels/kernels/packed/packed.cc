@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/packed/check_fragments.h"
 #include "kernels/packed/header.h"
 #include "kernels/packed/view.h"
 #include "support/crc32.h"
@@ -57,11 +58,9 @@ void CheckRun(const Packed& weight, std::size_t from, std::size_t to,
 
 void CheckIndices(const Packed& weight) {
   const std::size_t row_blocks = RowBlocks(weight);
-  const bool segments = weight.kind == Kind::kSegments;
-  const std::size_t places =
-      segments ? (weight.columns + kSegmentColumns - 1) / kSegmentColumns
-               : weight.columns;
-  const std::size_t step = segments ? places : weight.chunk_columns;
+  const std::size_t places = BlockPlaces(weight);
+  const std::size_t step =
+      weight.kind == Kind::kBlocks ? weight.chunk_columns : places;
   for (std::size_t chunk = 0; chunk < Chunks(weight); ++chunk) {
     const std::size_t lowest = chunk * step;
     const std::size_t end = std::min(places, lowest + step);
@@ -69,28 +68,6 @@ void CheckIndices(const Packed& weight) {
       const std::size_t start = chunk * (row_blocks + 1) + b;
       CheckRun(weight, StartAt(weight.starts, start),
                StartAt(weight.starts, start + 1), lowest, end);
-    }
-  }
-}
-
-bool IsZero(const Packed& weight, std::size_t value) {
-  if (weight.value_type == ValueType::kFloat16) {
-    return (ElementAt<std::uint16_t>(weight.values, value) & 0x7FFFu) == 0;
-  }
-  return (ElementAt<std::uint32_t>(weight.values, value) & 0x7FFFFFFFu) == 0;
-}
-
-// The last segment of a row may pass the columns, with zeros only.
-void CheckTails(const Packed& weight) {
-  const std::size_t inside = weight.columns % kSegmentColumns;
-  if (inside == 0) return;
-  const std::size_t last = weight.columns / kSegmentColumns;
-  for (std::size_t j = 0; j < weight.blocks; ++j) {
-    if (IndexAt(weight.indices, weight.index_size, j) != last) continue;
-    for (std::size_t k = inside; k < kSegmentColumns; ++k) {
-      if (IsZero(weight, j * kSegmentColumns + k)) continue;
-      RefusePacked("a value beyond the " + std::to_string(weight.columns) +
-                   " columns is not 0");
     }
   }
 }
@@ -120,19 +97,78 @@ void CheckMasks(const Packed& weight) {
   }
 }
 
+const char* NameOf(Kind kind) {
+  switch (kind) {
+    case Kind::kBlocks:
+      return "blocks";
+    case Kind::kBitmask:
+      return "bit mask";
+    case Kind::kSegments:
+      return "segments";
+    case Kind::kTiles:
+      return "tiles";
+    case Kind::kTwoOfFour:
+      return "two of four";
+  }
+  return "";
+}
+
+std::string ToText(Kind kind) {
+  return "kind " + std::to_string(static_cast<unsigned>(kind)) + " (" +
+         NameOf(kind) + ") is";
+}
+
+std::string ToText(ValueType type) {
+  return std::string(NameOf(type)) + " values are";
+}
+
+template <typename What>
+[[noreturn]] void RefuseOnCpu(What what) {
+  RefusePacked(ToText(what) +
+               " for CUDA; lower the model again without --target cuda");
+}
+
+template <typename What>
+[[noreturn]] void RefuseOnCuda(What what) {
+  RefusePacked(ToText(what) +
+               " for the CPU; lower the model again with --target cuda");
+}
+
 }  // namespace
 
 Packed ParsePacked(const unsigned char* bytes, std::size_t size) {
   const PackedHeader header = ReadPackedHeader(bytes, size);
   CheckCrc(header, bytes);
   const Packed weight = ViewOf(header, bytes);
+  if (weight.kind == Kind::kTwoOfFour) {
+    CheckTwoOfFour(weight);
+    return weight;
+  }
   CheckStarts(weight);
   if (weight.kind == Kind::kBitmask) {
     CheckMasks(weight);
   } else {
     CheckIndices(weight);
+    CheckTails(weight);
   }
-  if (weight.kind == Kind::kSegments) CheckTails(weight);
+  return weight;
+}
+
+Packed ParseForCpu(const unsigned char* bytes, std::size_t size) {
+  const Packed weight = ParsePacked(bytes, size);
+  if (weight.kind == Kind::kTiles || weight.kind == Kind::kTwoOfFour) {
+    RefuseOnCpu(weight.kind);
+  }
+  if (weight.value_type == ValueType::kBfloat16) RefuseOnCpu(weight.value_type);
+  return weight;
+}
+
+Packed ParseForCuda(const unsigned char* bytes, std::size_t size) {
+  const Packed weight = ParsePacked(bytes, size);
+  if (weight.kind == Kind::kBlocks || weight.kind == Kind::kSegments) {
+    RefuseOnCuda(weight.kind);
+  }
+  if (weight.value_type == ValueType::kFloat32) RefuseOnCuda(weight.value_type);
   return weight;
 }
 

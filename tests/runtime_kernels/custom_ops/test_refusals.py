@@ -17,7 +17,7 @@ from tests.runtime_kernels.op_models import (
     open_quietly,
     random_weight,
 )
-from tests.spa_onnx.runtime.broken_weights import BLOCKS, BROKEN, Broken
+from tests.spa_onnx.runtime.broken_weights import BLOCKS, BROKEN, TILES, Broken
 
 pytestmark = needs_kernels
 
@@ -55,6 +55,12 @@ def test_a_broken_weight_is_refused_with_its_problem(make: Make, broken: Broken)
 @each_op
 def test_a_sound_weight_of_other_rows_is_refused(make: Make) -> None:
     assert_refused(make(packed=BLOCKS), ", but the packed weight has 4 rows")
+
+
+@each_op
+def test_a_weight_for_cuda_is_refused_on_the_cpu(make: Make) -> None:
+    text = "packed weight: kind 4 (tiles) is for CUDA; lower the model again without --target cuda"
+    assert_refused(make(packed=TILES), text)
 
 
 NUMBERS = (-1, 0, 4, 7, 2**31, 2**63 - 1, -(2**63))

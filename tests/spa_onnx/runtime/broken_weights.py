@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from spa_onnx.runtime.packed_header import CHECKED_AGAIN, CHECKED_SIZE, read_header
-from spa_onnx.runtime.packing import checksum, pack_bitmask, pack_blocks, pack_segments
+from spa_onnx.runtime.packing import (
+    checksum,
+    pack_bitmask,
+    pack_blocks,
+    pack_segments,
+    pack_tiles,
+    pack_two_of_four,
+)
 
 WEIGHT = np.array([[0, 2, 3], [0, 0, 0], [7, 0, 9], [0, 0, 1]], np.float32)
 WIDE = np.pad(WEIGHT, ((0, 0), (0, 30)))
@@ -19,6 +26,12 @@ BLOCKS = pack_blocks(WEIGHT, 1)
 CHUNKED = pack_blocks(WEIGHT, 2, 2)
 BITMASK = pack_bitmask(WEIGHT)
 SEGMENTS = pack_segments(WIDE)
+
+LARGE = np.pad(WEIGHT, ((0, 13), (0, 62)))
+LARGE[0, 64] = LARGE[16, 64] = 5
+TILES = pack_tiles(LARGE, 16, 64)
+TWO_OF_FOUR = pack_two_of_four(LARGE, "bfloat16")
+MASKED_BFLOAT16 = pack_bitmask(LARGE, "bfloat16")
 
 MAGIC, VERSION, KIND, ROWS, COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS = 0, 4, 6, 8, 12, 16, 18
 VALUE_TYPE, INDEX_BYTES, ZERO, CHUNK, ZEROS, COUNT = 20, 21, 22, 24, 28, 32
@@ -42,7 +55,7 @@ def with_checksum(packed: bytes) -> bytes:
     return packed[:CHECKED_SIZE] + crc + packed[CHECKED_SIZE + 4 :]
 
 
-def replaced(offset: int, kind: str, number: int, packed: bytes = BLOCKS) -> bytes:
+def replaced(offset: int, kind: str, number: float, packed: bytes = BLOCKS) -> bytes:
     """Return the packed weight with one field replaced and the checksum put right."""
     field = struct.pack("<" + kind, number)
     return with_checksum(packed[:offset] + field + packed[offset + len(field) :])
@@ -132,4 +145,107 @@ CONTENTS = (
     ),
 )
 
-BROKEN = FIELDS + CONTENTS
+TILE_AT, TILE_PLACES = read_header(TILES).starts, read_header(TILES).indices
+TILE_VALUES = read_header(TILES).values
+METADATA, STORED = read_header(TWO_OF_FOUR).indices, read_header(TWO_OF_FOUR).values
+
+TILE_FIELDS = (
+    Broken("tiles of float32", replaced(VALUE_TYPE, "B", 1, TILES), "kind 4 stores no float32"),
+    Broken("tiles of 8 rows", replaced(BLOCK_ROWS, "H", 8, TILES), "of kind 4 have 8 rows"),
+    Broken("tiles of 128 rows", replaced(BLOCK_ROWS, "H", 128, TILES), "have 128 rows"),
+    Broken("tiles of 48 columns", replaced(BLOCK_COLUMNS, "H", 48, TILES), "have 48 columns"),
+    Broken("tiles of no columns", replaced(BLOCK_COLUMNS, "H", 0, TILES), "have 0 columns"),
+    Broken("tiles in chunks", replaced(CHUNK, "I", 64, TILES), "chunks of 64 columns"),
+    Broken(
+        "tiles with wide indices", replaced(INDEX_BYTES, "B", 4, TILES), "bytes is 4, expected 2"
+    ),
+    Broken(
+        "tiles past the bytes", replaced(COUNT, "Q", 2**32 - 1, TILES), "indices (8589934590 bytes"
+    ),
+    Broken("larger tiles", replaced(BLOCK_ROWS, "H", 64, TILES), "values (24576 bytes"),
+)
+
+TILE_CONTENTS = (
+    Broken("first tile not at 0", replaced(TILE_AT, "I", 1, TILES), "first start is 1"),
+    Broken("falling starts of tiles", replaced(TILE_AT + 4, "I", 4, TILES), "row block 1 ends"),
+    Broken("tile outside", replaced(TILE_PLACES + 4, "H", 2, TILES), "index 2 in row block 1"),
+    Broken("tile twice", replaced(TILE_PLACES, "H", 1, TILES), "row block 0 do not rise at 1"),
+    *(
+        Broken(
+            f"{number} at the {k}th value of a tile beyond the columns",
+            replaced(TILE_VALUES + 2 * (1024 + k), "e", number, TILES),
+            "a value beyond the 65 columns is not 0",
+        )
+        for k, number in ((1, 1.0), (252, float("nan")), (256, float("inf")), (1023, 1.0))
+    ),
+)
+
+TWO_OF_FOUR_FIELDS = (
+    Broken("two of four of float32", replaced(VALUE_TYPE, "B", 1, TWO_OF_FOUR), "no float32"),
+    Broken("two of four rows", replaced(BLOCK_ROWS, "H", 32, TWO_OF_FOUR), "have 32 rows"),
+    Broken("two of four columns", replaced(BLOCK_COLUMNS, "H", 16, TWO_OF_FOUR), "have 16 col"),
+    Broken(
+        "two of four with short words",
+        replaced(INDEX_BYTES, "B", 2, TWO_OF_FOUR),
+        "index bytes is 2, expected 4",
+    ),
+    Broken("chunked two of four", replaced(CHUNK, "I", 64, TWO_OF_FOUR), "chunks of 64 columns"),
+    Broken("one block less", replaced(COUNT, "Q", 5, TWO_OF_FOUR), "blocks is 5, expected 6"),
+    Broken("more row tiles", replaced(ROWS, "I", 33, TWO_OF_FOUR), "blocks is 6, expected 9"),
+    Broken(
+        "metadata over the header", replaced(INDICES, "Q", 64, TWO_OF_FOUR), "indices (512 bytes"
+    ),
+)
+
+TWO_OF_FOUR_CONTENTS = (
+    *(
+        Broken(
+            f"code {code} in metadata",
+            replaced(METADATA + 4 * word, "I", 0x44444444 ^ (4 ^ code) << bit, TWO_OF_FOUR),
+            "metadata names no two columns of four in rising order",
+        )
+        for code, word, bit in ((0, 0, 0), (1, 127, 28), (10, 33, 16), (7, 34, 4))
+    ),
+    Broken(
+        "metadata of no block",
+        replaced(METADATA + 4 * (32 + 2), "I", 0x4444444C, TWO_OF_FOUR),
+        "metadata beyond the last block is not 0x44444444",
+    ),
+    Broken(
+        "metadata that moves a value beyond the columns",
+        replaced(METADATA + 4 * 32, "I", 0x4444444E, TWO_OF_FOUR),
+        "a value beyond the 65 columns is not 0",
+    ),
+    *(
+        Broken(
+            f"bits {bits:x} at the {k}th of two of four beyond the columns",
+            replaced(STORED + 2 * (512 + k), "H", bits, TWO_OF_FOUR),
+            "a value beyond the 65 columns is not 0",
+        )
+        for k, bits in ((1, 0x3F80), (4, 1), (8, 0x7F80), (255, 0x7FC0))
+    ),
+)
+
+OTHER_VALUES = (
+    Broken("blocks of bfloat16", replaced(VALUE_TYPE, "B", 3), "kind 1 stores no bfloat16 values"),
+    Broken(
+        "segments of bfloat16",
+        replaced(VALUE_TYPE, "B", 3, SEGMENTS),
+        "kind 3 stores no bfloat16 values",
+    ),
+    Broken(
+        "mask of bfloat16 with a bit more",
+        replaced(read_header(MASKED_BFLOAT16).indices, "H", 7, MASKED_BFLOAT16),
+        "row 0 has 4 bits set",
+    ),
+)
+
+BROKEN = (
+    *FIELDS,
+    *CONTENTS,
+    *TILE_FIELDS,
+    *TILE_CONTENTS,
+    *TWO_OF_FOUR_FIELDS,
+    *TWO_OF_FOUR_CONTENTS,
+    *OTHER_VALUES,
+)
