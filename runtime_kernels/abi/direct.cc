@@ -1,11 +1,10 @@
 // The library without ONNX Runtime: SpaVersion, SpaListKernels, SpaRunLinear
 // and SpaRunConvolution.
 
-#include <cstdio>
-#include <exception>
 #include <string>
 
 #include "abi/failure.h"
+#include "abi/try.h"
 #include "kernels/kernels.h"
 #include "layers/activation.h"
 #include "layers/convolution.h"
@@ -42,17 +41,6 @@ void CheckAxes(const SpaConvolution& c) {
       throw InvalidInput(
           "kernel, strides, dilations and output must be at least 1");
     }
-  }
-}
-
-template <typename Body>
-int Try(char* error, std::size_t error_size, const Body& body) noexcept {
-  try {
-    body();
-    return 0;
-  } catch (const std::exception& failure) {
-    std::snprintf(error, error_size, "%s", failure.what());
-    return 1;
   }
 }
 

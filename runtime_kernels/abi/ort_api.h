@@ -33,6 +33,8 @@ enum OrtErrorCode : int {
 enum ONNXTensorElementDataType : int {
   ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT = 1,
   ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 = 2,
+  ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 = 10,
+  ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16 = 16,
 };
 
 enum OrtCustomOpInputOutputCharacteristic : int {
@@ -40,7 +42,7 @@ enum OrtCustomOpInputOutputCharacteristic : int {
   INPUT_OUTPUT_OPTIONAL = 1,
 };
 
-enum OrtMemType : int { OrtMemTypeDefault = 0 };
+enum OrtMemType : int { OrtMemTypeCPUInput = -2, OrtMemTypeDefault = 0 };
 
 enum OrtAllocatorType : int { OrtArenaAllocator = 1 };
 
@@ -105,14 +107,20 @@ struct OrtApi {
   void* unused_95[4];
   void (*ReleaseTensorTypeAndShapeInfo)(
       OrtTensorTypeAndShapeInfo* info);  // slot 99
-  void* unused_100[32];
+  void* unused_100[25];
+  OrtStatus* (*GetAvailableProviders)(char*** names, int* count);    // slot 125
+  OrtStatus* (*ReleaseAvailableProviders)(char** names, int count);  // slot 126
+  void* unused_127[5];
   void (*ReleaseAllocator)(OrtAllocator* allocator);  // slot 132
   void* unused_133[30];
   OrtStatus* (*KernelInfoGetAttributeArray_int64)(const OrtKernelInfo* info,
                                                   const char* name,
                                                   int64_t* out,
                                                   size_t* size);  // slot 163
-  void* unused_164[73];
+  void* unused_164[29];
+  OrtStatus* (*KernelContext_GetGPUComputeStream)(
+      const OrtKernelContext* context, void** out);  // slot 193
+  void* unused_194[43];
   OrtStatus* (*HasSessionConfigEntry)(const OrtSessionOptions* options,
                                       const char* key, int* out);  // slot 237
   OrtStatus* (*GetSessionConfigEntry)(const OrtSessionOptions* options,
@@ -149,6 +157,11 @@ struct OrtApi {
   OrtStatus* (*KernelContext_ParallelFor)(
       const OrtKernelContext* context, void (*body)(void* user, size_t index),
       size_t total, size_t batches, void* user);  // slot 274
+  void* unused_275[3];
+  // Since 1.18, unlike all others.
+  OrtStatus* (*KernelInfoGetAllocator)(const OrtKernelInfo* info,
+                                       OrtMemType type,
+                                       OrtAllocator** out);  // slot 278
 };
 
 struct OrtApiBase {
@@ -219,8 +232,11 @@ SPA_ORT_SLOT(OrtApi, KernelContext_GetOutput, 91);
 SPA_ORT_SLOT(OrtApi, ReleaseStatus, 93);
 SPA_ORT_SLOT(OrtApi, ReleaseMemoryInfo, 94);
 SPA_ORT_SLOT(OrtApi, ReleaseTensorTypeAndShapeInfo, 99);
+SPA_ORT_SLOT(OrtApi, GetAvailableProviders, 125);
+SPA_ORT_SLOT(OrtApi, ReleaseAvailableProviders, 126);
 SPA_ORT_SLOT(OrtApi, ReleaseAllocator, 132);
 SPA_ORT_SLOT(OrtApi, KernelInfoGetAttributeArray_int64, 163);
+SPA_ORT_SLOT(OrtApi, KernelContext_GetGPUComputeStream, 193);
 SPA_ORT_SLOT(OrtApi, HasSessionConfigEntry, 237);
 SPA_ORT_SLOT(OrtApi, GetSessionConfigEntry, 238);
 SPA_ORT_SLOT(OrtApi, KernelInfo_GetNodeName, 244);
@@ -232,6 +248,7 @@ SPA_ORT_SLOT(OrtApi, ShapeInferContext_SetOutputTypeShape, 270);
 SPA_ORT_SLOT(OrtApi, SetSymbolicDimensions, 271);
 SPA_ORT_SLOT(OrtApi, ReadOpAttr, 272);
 SPA_ORT_SLOT(OrtApi, KernelContext_ParallelFor, 274);
+SPA_ORT_SLOT(OrtApi, KernelInfoGetAllocator, 278);
 SPA_ORT_SLOT(OrtCustomOp, CreateKernel, 1);
 SPA_ORT_SLOT(OrtCustomOp, GetInputType, 4);
 SPA_ORT_SLOT(OrtCustomOp, KernelDestroy, 9);

@@ -24,9 +24,13 @@ struct Runtime {
 
 // `Node` is one node of a loaded model. It has
 //   static constexpr char kName[]
+//   static constexpr ONNXTensorElementDataType kType, of all but the weight
+//   static constexpr const char* kProvider, null for the CPU
+//   static constexpr OrtMemType kWeightMemory, where it wants the weight
 //   static constexpr bool kMayReplaceResidual, whether Y may lie where an input
 //     of its shape lies that nobody else reads
 //   static void InferShape(const OrtApi&, OrtShapeInferContext*)
+//     The runtime asks the first op of a name that it was given.
 //   Node(const OrtApi&, const OrtKernelInfo*, threads of the session's pool)
 //   void Compute(OrtKernelContext*) const, also from several threads at once
 // and may throw InvalidInput, whose text then gains the names of op and node.
@@ -88,23 +92,20 @@ Op<Node>::Op(const Runtime& runtime, std::size_t pool)
   version = runtime.op_version;
   GetName = [](const OrtCustomOp*) -> const char* { return Node::kName; };
   GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
-    return nullptr;  // the CPU
+    return Node::kProvider;
   };
   GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return kInputs; };
   GetInputType = [](const OrtCustomOp*, size_t index) {
-    return index == kWeight ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
-                            : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    return index == kWeight ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 : Node::kType;
   };
   GetInputCharacteristic = [](const OrtCustomOp*, size_t index) {
     return index >= kBias ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   };
-  GetInputMemoryType = [](const OrtCustomOp*, size_t) {
-    return OrtMemTypeDefault;
+  GetInputMemoryType = [](const OrtCustomOp*, size_t index) {
+    return index == kWeight ? Node::kWeightMemory : OrtMemTypeDefault;
   };
   GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
-  GetOutputType = [](const OrtCustomOp*, size_t) {
-    return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-  };
+  GetOutputType = [](const OrtCustomOp*, size_t) { return Node::kType; };
   GetOutputCharacteristic = [](const OrtCustomOp*, size_t) {
     return INPUT_OUTPUT_REQUIRED;
   };

@@ -44,6 +44,10 @@ using Windows = std::array<Window, 2>;
 class SparseConv {
  public:
   static constexpr char kName[] = "SparseConv";
+  static constexpr ONNXTensorElementDataType kType =
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  static constexpr const char* kProvider = nullptr;
+  static constexpr OrtMemType kWeightMemory = OrtMemTypeDefault;
   static constexpr bool kMayReplaceResidual = true;
   static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 

@@ -29,6 +29,10 @@ namespace spa {
 class SparseLinear {
  public:
   static constexpr char kName[] = "SparseLinear";
+  static constexpr ONNXTensorElementDataType kType =
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  static constexpr const char* kProvider = nullptr;
+  static constexpr OrtMemType kWeightMemory = OrtMemTypeDefault;
   static constexpr bool kMayReplaceResidual = false;
   static void InferShape(const OrtApi& api, OrtShapeInferContext* context);
 

@@ -4,26 +4,11 @@
 #ifndef SPA_KERNELS_EPILOGUE_H_
 #define SPA_KERNELS_EPILOGUE_H_
 
+#include "kernels/activation.h"
 #include "support/functions.h"
 #include "support/vectors.h"
 
 namespace spa {
-
-enum class Activation : int {
-  kNone,
-  kRelu,
-  kClip,       // to [low, high]
-  kGelu,       // x (1 + erf(x / sqrt(2))) / 2
-  kGeluTanh,   // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
-  kSilu,       // x / (1 + exp(-x))
-  kHardSwish,  // x clip(x / 6 + 1 / 2, 0, 1)
-};
-
-struct Epilogue {
-  Activation activation = Activation::kNone;
-  float low = 0;   // of kClip
-  float high = 0;  // of kClip
-};
 
 template <std::size_t kWidth>
 SPA_INLINE Vector<kWidth> GeluOf(Vector<kWidth> x) {

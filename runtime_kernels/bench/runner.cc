@@ -1,0 +1,18 @@
+#include "bench/runner.h"
+
+double SpaCudaRunner::Time(std::size_t runs) {
+  const spa::gpu::Guard guard(device_);
+  if (recorded_ != runs) {
+    graph_.reset();
+    graph_.emplace(spa::gpu::Graph::Of(stream_.get(), [&] {
+      for (std::size_t i = 0; i < runs; ++i) {
+        Start(i % copies_, stream_.get());
+      }
+    }));
+    recorded_ = runs;
+  }
+  spa::gpu::Watch watch(stream_.get());
+  watch.Begin();
+  graph_->Start();
+  return watch.End();
+}

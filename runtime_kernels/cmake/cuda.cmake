@@ -1,0 +1,76 @@
+# The CUDA library, where nvcc is, and the same sources for the emulator, which
+# tests run without a GPU: cmake --build ... --target spa_onnx_cuda_emulated.
+set(SPA_CUDA AUTO CACHE STRING "Build the CUDA library: ON, OFF, or AUTO for where nvcc is")
+set_property(CACHE SPA_CUDA PROPERTY STRINGS AUTO ON OFF)
+
+set(SPA_CUDA_HOST_SOURCES
+  abi/cuda_direct.cc
+  abi/cuda_layer.cc
+  abi/cuda_register.cc
+  bench/dense_runner.cc
+  bench/layer_runner.cc
+  bench/read_runner.cc
+  bench/runner.cc
+  custom_ops/attributes.cc
+  custom_ops/cuda/node.cc
+  custom_ops/cuda/session_device.cc
+  custom_ops/cuda/sparse_conv.cc
+  custom_ops/cuda/sparse_linear.cc
+  custom_ops/tensor.cc
+  kernels/packed/check_fragments.cc
+  kernels/packed/header.cc
+  kernels/packed/packed.cc
+  layers/activation.cc
+  layers/cuda/choice.cc
+  layers/cuda/device_weight.cc
+  layers/cuda/extent.cc
+  layers/cuda/layer.cc
+  support/crc32.cc)
+set(SPA_CUDA_KERNEL_SOURCES
+  kernels/fragments_gemm/bfloat16_planes.cu
+  kernels/fragments_gemm/bfloat16_tokens.cu
+  kernels/fragments_gemm/float16_planes.cu
+  kernels/fragments_gemm/float16_tokens.cu
+  kernels/fragments_gemv/bfloat16.cu
+  kernels/fragments_gemv/float16.cu
+  kernels/read_bytes/read_bytes.cu)
+
+function(spa_cuda_target name)
+  target_include_directories(${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}" include)
+  target_compile_definitions(${name} PRIVATE SPA_VERSION="${SKBUILD_PROJECT_VERSION}")
+  target_link_libraries(${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+endfunction()
+
+add_library(spa_onnx_cuda_emulated MODULE EXCLUDE_FROM_ALL
+  ${SPA_CUDA_HOST_SOURCES}
+  simt/device_emulated.cc
+  simt/emulated_kernels.cc
+  simt/emulator.cc
+  simt/shadow.cc)
+spa_cuda_target(spa_onnx_cuda_emulated)
+target_compile_definitions(spa_onnx_cuda_emulated PRIVATE SPA_EMULATED)
+
+if(SPA_CUDA STREQUAL "AUTO")
+  include(CheckLanguage)
+  check_language(CUDA)
+endif()
+if(SPA_CUDA STREQUAL "ON" OR (SPA_CUDA STREQUAL "AUTO" AND CMAKE_CUDA_COMPILER))
+  # Before the language is known, so that this is what is built for.
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 89-real 90)  # 90: code, and PTX for newer ones
+  endif()
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 17)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+  find_package(CUDAToolkit 12.5 REQUIRED)  # mma.sp::ordered_metadata
+  add_library(spa_onnx_cuda MODULE
+    ${SPA_CUDA_HOST_SOURCES} ${SPA_CUDA_KERNEL_SOURCES} simt/device_cuda.cc)
+  spa_cuda_target(spa_onnx_cuda)
+  target_link_libraries(spa_onnx_cuda PRIVATE CUDA::cudart_static)
+  if(SPA_WERROR)
+    target_compile_options(spa_onnx_cuda PRIVATE
+      $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings>)
+  endif()
+  install(TARGETS spa_onnx_cuda LIBRARY DESTINATION _kernels RUNTIME DESTINATION _kernels)
+endif()
