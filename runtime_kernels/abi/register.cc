@@ -9,8 +9,10 @@
 #include <string>
 #include <thread>
 
+#include "abi/cuda_library.h"
 #include "abi/failure.h"
 #include "abi/ort_api.h"
+#include "abi/session_entry.h"
 #include "custom_ops/sparse_conv.h"
 #include "custom_ops/sparse_linear.h"
 #include "spa_onnx_kernels.h"
@@ -32,13 +34,14 @@ constexpr uint32_t kInferenceVersion = 24;
 constexpr char kThreadsEntry[] = "ai.spa.intra_op_num_threads";
 constexpr std::size_t kMostThreads = 256;
 
-// The ops of one ONNX Runtime in this process, for pools of one size. Sessions
-// keep pointers to them and nothing says when the last one ends, so they are
-// never freed or changed.
+// The ops of one ONNX Runtime in this process, for pools of one size, with
+// those of one library for CUDA or none. Sessions keep pointers to them and
+// nothing says when the last one ends, so they are never freed or changed.
 struct Registration {
-  Registration(const Runtime& runtime, std::size_t pool)
+  Registration(const Runtime& runtime, std::size_t pool, std::string cuda)
       : api(&runtime.api),
         threads(pool),
+        cuda_library(std::move(cuda)),
         sparse_conv(runtime, pool),
         sparse_linear(runtime, pool) {
     Check(api->CreateCustomOpDomain(kDomain, &domain));
@@ -48,6 +51,7 @@ struct Registration {
 
   const OrtApi* api;
   const std::size_t threads;
+  const std::string cuda_library;  // or ""
   Op<SparseConv> sparse_conv;
   Op<SparseLinear> sparse_linear;
   OrtCustomOpDomain* domain = nullptr;
@@ -56,18 +60,11 @@ struct Registration {
 // What the options say, else as many as this process may use, which is the
 // runtime's own choice but for cores that have two threads each.
 std::size_t ThreadsOf(const OrtApi& api, const OrtSessionOptions* options) {
-  int is_told = 0;
-  Check(api.HasSessionConfigEntry(options, kThreadsEntry, &is_told));
   std::size_t threads = 0;
-  if (is_told != 0) {
-    char text[16] = "";
-    std::size_t size = sizeof(text);
-    OrtStatus* status =
-        api.GetSessionConfigEntry(options, kThreadsEntry, text, &size);
-    if (status != nullptr) api.ReleaseStatus(status);  // too long for a number
-    const char* end = std::find(text, text + sizeof(text), '\0');
-    const auto parsed = std::from_chars(text, end, threads);
-    if (status != nullptr || parsed.ec != std::errc() || parsed.ptr != end) {
+  if (const auto text = SessionEntry(api, options, kThreadsEntry)) {
+    const char* end = text->data() + text->size();
+    const auto parsed = std::from_chars(text->data(), end, threads);
+    if (parsed.ec != std::errc() || parsed.ptr != end) {
       throw InvalidInput(std::string("the session's entry ") + kThreadsEntry +
                          " must be a number of threads");
     }
@@ -97,17 +94,28 @@ Runtime RuntimeOf(const OrtApi& api, const OrtApiBase& base) {
           minor >= kInferenceVersion};
 }
 
-const Registration& RegistrationFor(const Runtime& runtime,
-                                    std::size_t threads) {
+const Registration& RegistrationFor(const Runtime& runtime, std::size_t threads,
+                                    const std::string& cuda_library,
+                                    const OrtApiBase& base) {
   static std::mutex guard;
   static auto& known = *new std::forward_list<Registration>;
   const std::lock_guard<std::mutex> lock(guard);
   for (const Registration& registration : known) {
-    if (registration.api == &runtime.api && registration.threads == threads) {
+    if (registration.api == &runtime.api && registration.threads == threads &&
+        registration.cuda_library == cuda_library) {
       return registration;
     }
   }
-  return known.emplace_front(runtime, threads);
+  Registration& made = known.emplace_front(runtime, threads, cuda_library);
+  try {
+    if (!cuda_library.empty()) {
+      AddCudaOps(cuda_library, made.domain, base, MinorVersion(base));
+    }
+  } catch (...) {
+    known.pop_front();  // no session has seen it
+    throw;
+  }
+  return made;
 }
 
 OrtStatus* RefuseOldRuntime(const OrtApiBase& base) noexcept {
@@ -129,7 +137,10 @@ OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
   return spa::StatusOf(*api, [&] {
     const spa::Runtime runtime = spa::RuntimeOf(*api, *api_base);
     const std::size_t threads = spa::ThreadsOf(*api, options);
+    const std::string cuda =
+        spa::CudaLibraryFor(*api, options, spa::MinorVersion(*api_base));
     spa::Check(api->AddCustomOpDomain(
-        options, spa::RegistrationFor(runtime, threads).domain));
+        options,
+        spa::RegistrationFor(runtime, threads, cuda, *api_base).domain));
   });
 }
