@@ -1,8 +1,9 @@
 // Fuzz target: bytes that claim to be a packed weight.
 //
-// What ParsePacked accepts is multiplied by every set of kernels, as a linear
+// What ParseForCpu accepts is multiplied by every set of kernels, as a linear
 // layer and as a convolution, in buffers that end where their contents do, so
 // that AddressSanitizer sees any read or write outside. All sets must agree.
+// What ParseForCuda accepts is read as a kernel for GPUs would.
 // Inputs are tried as they are and with the checksum put right, as an attacker
 // would.
 //
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "abi/failure.h"
+#include "fuzz/read_for_cuda.h"
 #include "kernels/kernels.h"
 #include "kernels/packed/packed.h"
 #include "kernels/packed/view.h"
@@ -31,7 +33,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size);
 
-// How many inputs were sound enough to be multiplied.
+// How many inputs were sound.
 std::size_t fuzz_accepted = 0;
 
 namespace {
@@ -110,9 +112,7 @@ float LargestValue(const spa::Packed& weight) {
   constexpr float kMost = 1e15f;
   constexpr float kMostHalf = 65504;
   constexpr std::uint16_t kHalfExponent = 0x7c00;
-  const std::size_t across =
-      weight.kind == spa::Kind::kSegments ? spa::kSegmentColumns : 1;
-  const std::size_t count = weight.blocks * weight.block_rows * across;
+  const std::size_t count = spa::StoredValues(weight);
   float largest = 0;
   for (std::size_t i = 0; i < count; ++i) {
     if (weight.value_type == spa::ValueType::kFloat16) {
@@ -215,14 +215,26 @@ void TryConvolution(const spa::Packed& weight, std::size_t kernel,
       });
 }
 
-void TryBytes(Copy& copy) {
-  spa::Packed weight;
+// What a parser makes of the input; blocks of 0 rows if it refuses.
+spa::Packed Parsed(decltype(spa::ParsePacked) parse, Copy& copy) {
   try {
-    weight = spa::ParsePacked(copy.begin(), copy.size());
+    return parse(copy.begin(), copy.size());
   } catch (const spa::InvalidInput&) {
-    return;
+    return {};
   }
+}
+
+void TryBytes(Copy& copy) {
+  if (Parsed(spa::ParsePacked, copy).block_rows == 0) return;
   ++fuzz_accepted;
+  const spa::Packed weight = Parsed(spa::ParseForCpu, copy);
+  const spa::Packed for_cuda = Parsed(spa::ParseForCuda, copy);
+  if (weight.block_rows == 0 && for_cuda.block_rows == 0) {
+    std::fprintf(stderr, "fuzz: a sound weight for nothing\n");
+    std::abort();
+  }
+  if (for_cuda.block_rows != 0) ReadForCuda(for_cuda);
+  if (weight.block_rows == 0) return;
   for (std::size_t tokens : {1, 5, 70}) TryLinear(weight, tokens);
   TryConvolution(weight, 1, 1);
   TryConvolution(weight, 1, 2);

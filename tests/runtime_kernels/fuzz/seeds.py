@@ -9,11 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from spa_onnx.runtime.packed_header import BLOCK_ROWS
-from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments
+from spa_onnx.runtime.packing import (
+    pack_bitmask,
+    pack_blocks,
+    pack_segments,
+    pack_tiles,
+    pack_two_of_four,
+)
+from tests.spa_onnx.runtime.thinned import two_of_four
 
 SHAPES = ((1, 1), (5, 9), (33, 70), (64, 36))
 WIDE = (2, 70_000)
 """Columns that an index of two bytes does not count."""
+
+TILES = ((16, 16), (32, 64), (64, 32))
+MANY_TILES = 16 * 2**16 + 1
+"""Columns of more tiles beside each other than an index of two bytes counts."""
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
@@ -28,9 +39,17 @@ def seeds() -> Iterator[tuple[str, bytes]]:
                 yield f"blocks{rows}-{label}-{kind}", pack_blocks(weight, rows, chunk, values)
             yield f"bitmask-{label}-{kind}", pack_bitmask(weight, values)
             yield f"segments-{label}-{kind}", pack_segments(weight, values)
+        for half in ("float16", "bfloat16"):
+            for rows, columns in TILES:
+                tiles = pack_tiles(weight, rows, columns, half)
+                yield f"tiles{rows}x{columns}-{label}-{half}", tiles
+            yield f"two-of-four-{label}-{half}", pack_two_of_four(two_of_four(weight), half)
+        yield f"bitmask-{label}-bfloat16", pack_bitmask(weight, "bfloat16")
     wide = whole_numbers(*WIDE, density=1e-3)
     yield "blocks1-wide", pack_blocks(wide, 1)
     yield "empty", pack_blocks(np.zeros((7, 20), np.float32), 4)
+    yield "tiles-wide", pack_tiles(np.eye(1, MANY_TILES, MANY_TILES - 1, np.float32), 16, 16)
+    yield "tiles-empty", pack_tiles(np.zeros((7, 20), np.float32), 16, 32)
 
 
 def whole_numbers(rows: int, columns: int, density: float = 0.3) -> npt.NDArray[np.float32]:

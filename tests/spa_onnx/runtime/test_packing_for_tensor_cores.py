@@ -21,6 +21,7 @@ from tests.spa_onnx.runtime.plain_reader import (
     read_two_of_four,
     values_of,
 )
+from tests.spa_onnx.runtime.thinned import two_of_four
 
 Matrix = npt.NDArray[np.float32]
 Half = Literal["float16", "bfloat16"]
@@ -43,15 +44,6 @@ def matrices(draw: st.DrawFn) -> Matrix:
     )
     weight[np.kron(empty, np.ones((square, square), bool))[:rows, :columns]] = 0
     return weight
-
-
-def two_of_four(weight: Matrix) -> Matrix:
-    """Return a matrix of which the third and fourth nonzero of every group of columns is 0."""
-    kept = weight != 0
-    for first in range(0, weight.shape[1], 4):
-        group = kept[:, first : first + 4]
-        group &= np.cumsum(group, axis=1) <= 2
-    return np.where(kept, weight, np.float32(0))
 
 
 def rounded(weight: Matrix, values: Half) -> Matrix:
