@@ -135,8 +135,12 @@ def test_layers_are_timed_until_they_are_closed() -> None:
             runner.time(0)
     with pytest.raises(CudaError, match="is closed"):
         runner.time(1)
-    with library.prepare_dense(16, 16, 2, "float16", copies=2) as dense:
-        assert dense.time(1) >= 0
+    if library.device().emulated:
+        with pytest.raises(CudaError, match="cuBLASLt is not there"):
+            library.prepare_dense(16, 16, 2, "float16")
+    else:
+        with library.prepare_dense(16, 16, 2, "float16", copies=2) as dense:
+            assert dense.time(1) >= 0
     with library.prepare_read(1 << 12) as read:
         assert read.time(1) >= 0
     with pytest.raises(CudaError, match="copies is 0"):
