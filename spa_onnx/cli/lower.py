@@ -21,7 +21,7 @@ from spa_onnx.cli.terminal import console, progress
 from spa_onnx.errors import UsageError
 
 if TYPE_CHECKING:
-    from spa_onnx.lower.config import LowerConfig
+    from spa_onnx.lower.config import LowerConfig, Precision, Target
 
 STANDARD_OUTPUT = Path("-")
 
@@ -29,6 +29,18 @@ STANDARD_OUTPUT = Path("-")
 @click.command()
 @model_argument
 @output_option
+@click.option(
+    "--target",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What the model will run on.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float16"]),
+    help="Convert a float32 model first; for --target cuda.",
+)
 @click.option("--force", is_flag=True, help="Lower all that can be, faster or not.")
 @click.option(
     "--undo", "back", is_flag=True, help="Make a standard model of a lowered one instead."
@@ -52,6 +64,8 @@ STANDARD_OUTPUT = Path("-")
 def lower(
     model: Path,
     output: Path,
+    target: Target,
+    precision: Precision | None,
     force: bool,
     back: bool,
     threads: int,
@@ -66,10 +80,12 @@ def lower(
 
     Weights with zeros are packed and their products done by operators of spa-onnx's own library,
     if that was measured to be faster on this machine. The result runs in a session with the
-    library registered.
+    library registered. For GPUs (--target cuda) that takes float16 or bfloat16.
     """
     if back and (force or report is not None):
         raise UsageError("--undo goes with neither --force nor --report")
+    if back and (target != "cpu" or precision is not None):
+        raise UsageError("--undo goes with neither --target nor --precision: the model tells")
     printed = report == STANDARD_OUTPUT
     _check_files(model, output, None if printed else report)
 
@@ -82,6 +98,8 @@ def lower(
         input_shapes=input_shapes,
         seed=seed,
         external_data=external_data,
+        target=target,
+        precision=precision,
     )
     if back:
         _undo(model, output, config, quiet=quiet)

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_onnx.graph.node import Node
-from spa_onnx.lower.view import View
+from spa_onnx.lower.view import VALUES, View
+from spa_onnx.runtime.packed_kinds import ValueType
 
 Numbers = NDArray[np.float64]
 Name = Literal["none", "relu", "clip", "gelu", "gelu_tanh", "silu", "hard_swish"]
@@ -27,8 +28,16 @@ FAR = 1e4
 """Where an activation that saturates has done so."""
 
 GRID: Numbers = np.concatenate([np.linspace(-12, 12, 97), [-FAR, -60.0, 60.0, FAR]])
-LIKE = 4e-6
-"""Relative difference of functions whose constants float32 has rounded."""
+LIKE: Mapping[ValueType, float] = {
+    ValueType.FLOAT32: 4e-6,
+    ValueType.FLOAT16: 2.0**-12,
+    ValueType.BFLOAT16: 2.0**-9,
+}
+"""Relative difference of functions whose constants were rounded to a type.
+
+Of the types of 16 bits it is half a rounding: constants of GELU make a seventh of one, and other
+functions than the kernels' are five away. The two forms of GELU lie within it, so the nearest
+function counts."""
 
 MOST_NODES = 12
 """Nodes of the longest spelling that is looked for; GELU by tanh takes nine."""
@@ -108,45 +117,61 @@ class Match:
     result: str
 
 
-def match_activation(view: View, start: str) -> Match | None:
-    """Return the longest run of nodes behind a tensor that is an activation, and all of it."""
+def match_activation(view: View, start: str, kind: ValueType = ValueType.FLOAT32) -> Match | None:
+    """Return the longest run of nodes behind a tensor that is an activation, and all of it.
+
+    Args:
+        view: of the graph.
+        start: the tensor.
+        kind: type of its elements, and of those of the result.
+    """
     values: dict[str, Numbers] = {start: GRID}
     taken: list[int] = []
     match: Match | None = None
     while len(taken) < MOST_NODES:
-        node = _next_node(view, values, taken)
+        node = _next_node(view, values, taken, casts=kind != ValueType.FLOAT32)
         value = _run(view, node, values) if node is not None else None
         if node is None or value is None:
             return match
         taken.append(node.index)
         values[node.outputs[0]] = value
-        if _open_names(view, values, taken) == [node.outputs[0]]:
-            found = known(value)
-            match = Match(found, tuple(taken), node.outputs[0]) if found is not None else match
+        result = node.outputs[0]
+        if _open_names(view, values, taken) == [result] and view.values(result) == kind:
+            found = known(value, LIKE[kind])
+            match = Match(found, tuple(taken), result) if found is not None else match
     return match
 
 
-def known(value: Numbers) -> Activation | None:
-    """Return the activation with these results on the grid."""
-    for name in FUNCTIONS:
-        if name != "none" and _like(value, FUNCTIONS[name](GRID)):
-            return Activation(name)
+def known(value: Numbers, like: float) -> Activation | None:
+    """Return the activation with results on the grid that are like these."""
+    errors: dict[Name, float] = {name: _error(value, f(GRID)) for name, f in FUNCTIONS.items()}
+    nearest = min(errors, key=lambda name: errors[name])
+    if errors[nearest] <= like and nearest != "none":
+        return Activation(nearest)
     low, high = float(value.min()), float(value.max())
     clip = Activation("clip", -math.inf if low <= -FAR else low, math.inf if high >= FAR else high)
-    is_clip = low < high and (low, high) != (-FAR, FAR) and _like(value, clip(GRID))
+    is_clip = low < high and (low, high) != (-FAR, FAR) and _error(value, clip(GRID)) <= like
     return clip if is_clip else None
 
 
-def _like(a: Numbers, b: Numbers) -> bool:
-    return bool((np.abs(a - b) <= LIKE * np.maximum(1, np.abs(b))).all())
+def _error(a: Numbers, b: Numbers) -> float:
+    return float((np.abs(a - b) / np.maximum(1, np.abs(b))).max())
 
 
-def _next_node(view: View, values: Mapping[str, Numbers], taken: list[int]) -> Node | None:
-    """Return the first node that reads what is known, and constants, only."""
+def _next_node(
+    view: View, values: Mapping[str, Numbers], taken: list[int], *, casts: bool
+) -> Node | None:
+    """Return the first node that reads what is known, and constants, only.
+
+    A cast counts for nothing where numbers of 16 bits are computed with as float32 in between: so
+    do the kernels.
+    """
     found: dict[int, Node] = {}
     for name in values:
         for node in view.readers.get(name, []):
             if node.scope or node.index in taken or node.op not in OPERATORS:
+                continue
+            if node.op == "Cast" and not casts:
                 continue
             known_inputs = all(
                 n in values or view.scalar(n) is not None for n in filter(None, node.inputs)
@@ -209,6 +234,7 @@ def _many(function: Callable[[Any, Any], Any]) -> Rule:
 
 OPERATORS: Mapping[str, Rule] = {
     "Add": _two(np.add),
+    "Cast": lambda node, x: x[0] if node.integer("to", 0) in VALUES else None,
     "Clip": _clip,
     "Div": _two(np.divide),
     "Erf": _one(erf),

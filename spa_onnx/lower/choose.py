@@ -53,28 +53,37 @@ class Timed:
     Attributes:
         layer: the layer.
         zeros: of its matrix.
-        timing: of it, dense and packed.
-        ways: packings by their names; none for a depthwise layer.
+        timing: of it, dense and packed; None where nothing is measured.
+        ways: packings by their names, the likeliest first; none for a depthwise layer.
         shapes: of its input and its result.
         is_wanted: it has zeros enough, so that it may be lowered for itself.
     """
 
     layer: Layer
     zeros: Zeros
-    timing: Timing
+    timing: Timing | None
     ways: Mapping[str, Packing]
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
     is_wanted: bool
 
     @property
     def packing(self) -> Packing | None:
-        """Return the fastest packing."""
+        """Return the fastest packing, or the likeliest."""
+        if self.timing is None:
+            return next(iter(self.ways.values()), None)
         return self.ways.get(self.timing.best[0])
+
+    @property
+    def times(self) -> Timing:
+        """Return the times of a layer that was measured."""
+        if self.timing is None:
+            raise AssertionError(f"{self.layer.label} was not measured")
+        return self.timing
 
     @property
     def is_blocked(self) -> bool:
         """Say whether the runtime computes it in a layout of its own."""
-        return self.timing.into + self.timing.back > 0
+        return self.times.into + self.times.back > 0
 
     @property
     def lowering(self) -> Lowering:
@@ -105,9 +114,14 @@ def choose(
     return [t for t in timed if t.layer in chosen]
 
 
+def choose_each(timed: Sequence[Timed], *, force: bool) -> list[Timed]:
+    """Return the layers to lower where each is chosen for itself: on GPUs layouts do not change."""
+    return [t for t in timed if t.is_wanted and (force or pays(t))]
+
+
 def pays(timed: Timed) -> bool:
     """Say whether a layer is faster packed than dense, by more than times differ."""
-    return timed.timing.best[1] < MARGIN * timed.timing.dense
+    return timed.times.best[1] < MARGIN * timed.times.dense
 
 
 def _regions(
@@ -144,9 +158,9 @@ def _regions(
 
 
 def _layer_part(view: View, name: str, timed: Timed, *, force: bool) -> Part:
-    layer, best = timed.layer, timed.timing.best[1]
+    layer, best = timed.layer, timed.times.best[1]
     reads = tuple(filter(None, (layer.x, layer.residual)))
-    dense: float | None = timed.timing.dense
+    dense: float | None = timed.times.dense
     if not timed.is_blocked:
         return Part(name, reads, (layer.y,), None, 0.0)
     depthwise = layer.kind == "depthwise"
@@ -200,8 +214,8 @@ def _rates(planes: Sequence[Timed]) -> Change:
     into, back = list[float](), list[float]()
     for t in planes:
         read, made = (4 * prod(shape) for shape in t.shapes)
-        if t.timing.into > 0:
-            into.append(t.timing.into / (read + (made if t.layer.residual else 0)))
-        if t.timing.back > 0:
-            back.append(t.timing.back / made)
+        if t.times.into > 0:
+            into.append(t.times.into / (read + (made if t.layer.residual else 0)))
+        if t.times.back > 0:
+            back.append(t.times.back / made)
     return Change(*(float(np.median(found)) if found else 0.0 for found in (into, back)))

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from spa_onnx.config import PROOF_MEMORY
 from spa_onnx.errors import UsageError
+
+Target = Literal["cpu", "cuda"]
+"""What a model is lowered for."""
+
+Precision = Literal["float16"]
 
 LEAST_ZEROS = 0.3
 """Share of zeros from which on a weight is looked at: below, no kernel is faster than dense."""
@@ -31,6 +37,8 @@ class LowerConfig:
         memory: bytes that weights may take where inputs are tried.
         cache: folder of the table of times; None for the user's cache folder.
         fresh: measure what the table knows again.
+        target: what the model is lowered for.
+        precision: that the model is converted to before; None leaves it as it is.
     """
 
     force: bool = False
@@ -42,10 +50,17 @@ class LowerConfig:
     memory: int = PROOF_MEMORY
     cache: Path | None = None
     fresh: bool = False
+    target: Target = "cpu"
+    precision: Precision | None = None
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise UsageError(f"threads is {self.threads}, at least 1 is needed")
+        if self.precision is not None and self.target != "cuda":
+            raise UsageError(
+                f"--precision {self.precision} goes with --target cuda: kernels for the CPU "
+                "compute in float32"
+            )
         if not 0 < self.least_zeros <= 1:
             raise UsageError(f"least_zeros is {self.least_zeros}, between 0 and 1 is needed")
 

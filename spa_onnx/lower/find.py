@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from spa_onnx.graph.node import Node
+from spa_onnx.lower.config import Target
 from spa_onnx.lower.follow import follow
 from spa_onnx.lower.layer import Layer, Refusal, Step, WeightSource
 from spa_onnx.lower.view import View
-from spa_onnx.lower.window import NoWindowError, read_window
+from spa_onnx.lower.window import NoWindowError, check_point, read_window
+from spa_onnx.runtime.packed_kinds import HALVES, ValueType
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Conv"})
 
@@ -51,7 +53,11 @@ class NotLoweredError(Exception):
     """A product that stays dense; carries the reason."""
 
 
-def find_layers(view: View) -> Found:
+COMPUTED: Mapping[Target, tuple[ValueType, ...]] = {"cpu": (ValueType.FLOAT32,), "cuda": HALVES}
+"""Types that kernels compute in."""
+
+
+def find_layers(view: View, target: Target = "cpu") -> Found:
     """Return the products of a graph with what follows them."""
     layers: list[Layer] = []
     refusals: list[Refusal] = []
@@ -59,7 +65,7 @@ def find_layers(view: View) -> Found:
     for node in view.nodes.values():
         if node.op in PRODUCTS:
             try:
-                layer = _layer(view, node)
+                layer = _layer(view, node, target)
             except (NotLoweredError, NoWindowError) as reason:
                 if _has_weight(view, node):
                     refusals.append(Refusal(node.label, str(reason)))
@@ -82,7 +88,7 @@ def _has_weight(view: View, node: Node) -> bool:
     return any(view.state.is_weight(name) for name in node.inputs[:2])
 
 
-def _layer(view: View, node: Node) -> Layer:
+def _layer(view: View, node: Node, target: Target) -> Layer:
     """Return the layer of a product alone.
 
     Raises:
@@ -94,15 +100,41 @@ def _layer(view: View, node: Node) -> Layer:
     weight = node.inputs[1]
     if not view.is_constant(weight):
         raise NotLoweredError(_not_stored(view, weight))
-    element = view.element(weight)
-    if element != onnx.TensorProto.FLOAT or not view.is_float(node.inputs[0]):
-        kind = onnx.TensorProto.DataType.Name(element).lower()
-        raise NotLoweredError(f"its weight is {kind}, kernels compute in float32")
+    values = view.values(weight)
+    if values not in COMPUTED[target] or view.values(node.inputs[0]) != values:
+        raise NotLoweredError(_other_type(view.element(weight), target))
     if min(view.dims(weight), default=0) < 1:
         raise NotLoweredError("its weight is empty")
+    layer = _product(view, node)
+    if target == "cuda" and layer.window is not None:
+        check_point(layer.window)
+    return replace(layer, values=values)
+
+
+def _product(view: View, node: Node) -> Layer:
     if node.op == "Conv":
         return _conv(view, node)
     return _gemm(view, node) if node.op == "Gemm" else _matmul(view, node)
+
+
+def _other_type(element: int, target: Target) -> str:
+    kind = onnx.TensorProto.DataType.Name(element).lower()
+    if target == "cpu":
+        return f"its weight is {kind}, kernels compute in float32"
+    if element == onnx.TensorProto.FLOAT:
+        return FLOAT32
+    return f"its weight is {kind}, kernels for CUDA compute in float16 and bfloat16"
+
+
+FLOAT32 = (
+    "its weight is float32, kernels for CUDA compute in float16 and bfloat16; "
+    "--precision float16 converts it"
+)
+
+
+def is_refused_for_float32(refusal: Refusal) -> bool:
+    """Say whether a product could be lowered for CUDA in another type."""
+    return refusal.reason == FLOAT32
 
 
 def _not_stored(view: View, weight: str) -> str:

@@ -14,6 +14,7 @@ from spa_onnx.graph.node import Node
 from spa_onnx.lower.activations import match_activation
 from spa_onnx.lower.layer import Layer, Step
 from spa_onnx.lower.view import View
+from spa_onnx.runtime.packed_kinds import ValueType
 
 
 def follow(view: View, layer: Layer, taken: set[int]) -> Layer:
@@ -26,7 +27,7 @@ def follow(view: View, layer: Layer, taken: set[int]) -> Layer:
     """
     layer = _steps(view, layer, taken)
     layer = _residual(view, layer, taken)
-    found = match_activation(view, layer.y)
+    found = match_activation(view, layer.y, layer.values)
     if found is None or taken.intersection(found.nodes):
         return layer
     nodes = layer.nodes + found.nodes
@@ -67,7 +68,7 @@ def _step(view: View, layer: Layer, node: Node) -> Step | None:
 
 def _is_by_output(view: View, layer: Layer, name: str) -> bool:
     """Say whether a stored tensor has one number for each output, or one for all."""
-    if not view.is_constant(name) or not view.is_float(name):
+    if not view.is_constant(name) or view.values(name) != layer.values:
         return False
     dims = view.dims(name)
     sizes = view.sizes(layer.y)
@@ -86,7 +87,9 @@ def _is_by_output(view: View, layer: Layer, name: str) -> bool:
 def _normalise(view: View, layer: Layer, node: Node) -> Step | None:
     tensors = tuple(node.inputs[1:5])
     stored = all(
-        view.is_constant(n) and view.is_float(n) and view.dims(n) == layer.shape[:1]
+        view.is_constant(n)
+        and view.values(n) in (layer.values, ValueType.FLOAT32)
+        and view.dims(n) == layer.shape[:1]
         for n in tensors
     )
     training = node.integer("training_mode", 0) or any(node.outputs[1:])
@@ -102,6 +105,6 @@ def _residual(view: View, layer: Layer, taken: set[int]) -> Layer:
     other = node.inputs[1 - node.inputs.index(layer.y)]
     own, theirs = view.sizes(layer.y), view.sizes(other)
     same = own is not None and theirs is not None and tuple(own) == tuple(theirs)
-    if not same or not view.is_float(other) or view.state.is_weight(other):
+    if not same or view.values(other) != layer.values or view.state.is_weight(other):
         return layer
     return replace(layer, nodes=(*layer.nodes, node.index), y=node.outputs[0], residual=other)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spa_onnx.lower.activations import Activation
+from spa_onnx.runtime.packed_kinds import ValueType
 
 NO_ACTIVATION = Activation()
 
@@ -82,6 +86,7 @@ class Layer:
         steps: behind the product, in order; biases of the product itself among them.
         residual: tensor of the result's shape that is added; "" for none.
         activation: applied last.
+        values: type of its tensors and its packed weight.
     """
 
     kind: Kind
@@ -95,6 +100,11 @@ class Layer:
     steps: tuple[Step, ...] = ()
     residual: str = ""
     activation: Activation = NO_ACTIVATION
+    values: ValueType = ValueType.FLOAT32
+
+    def rounded(self, numbers: NDArray[np.float32]) -> NDArray[Any]:
+        """Return numbers in the type of the layer's tensors."""
+        return numbers.astype(self.values.dtype)
 
     @property
     def place(self) -> int:

@@ -18,6 +18,7 @@ from onnx import helper
 from spa_onnx.lower.activations import Activation
 from spa_onnx.lower.layer import Layer, Window
 from spa_onnx.lower.view import DOMAIN
+from spa_onnx.runtime.packed_kinds import ValueType
 
 SPARSE_LINEAR, SPARSE_CONV = "SparseLinear", "SparseConv"
 OPERATORS = (SPARSE_LINEAR, SPARSE_CONV)
@@ -96,7 +97,12 @@ def activation_of(node: onnx.NodeProto) -> Activation:
 
 
 def standard_nodes(
-    node: onnx.NodeProto, weight: str, group: int, opset: int, constant: Constant
+    node: onnx.NodeProto,
+    weight: str,
+    group: int,
+    opset: int,
+    constant: Constant,
+    values: ValueType = ValueType.FLOAT32,
 ) -> list[onnx.NodeProto]:
     """Return standard nodes that do what a lowered one does.
 
@@ -107,6 +113,7 @@ def standard_nodes(
         group: of a convolution.
         opset: of the standard operators.
         constant: stores scalars.
+        values: type of the tensors.
     """
     inputs = [*node.input, "", ""][:4]
     x, _, bias, residual = inputs
@@ -133,17 +140,18 @@ def standard_nodes(
         name = f"{node.name or y}/{op.lower()}{k}"
         made.append(helper.make_node(op, [x, *others], [result], name=name, **attributes))
         x = result
-    return made + _spelled(activation, x, y, opset, constant)
+    return made + _spelled(activation, x, y, opset, constant, values)
 
 
 def _spelled(
-    activation: Activation, x: str, y: str, opset: int, constant: Constant
+    activation: Activation, x: str, y: str, opset: int, constant: Constant, values: ValueType
 ) -> list[onnx.NodeProto]:
     """Return an activation in operators that the opset has."""
 
     def number(value: float) -> str:
-        return constant(f"{y}/number", np.array(value, np.float32))
+        return constant(f"{y}/number", np.array(value, values.dtype))
 
+    is_new = opset >= (HARD_SWISH_OF_BFLOAT16 if values == ValueType.BFLOAT16 else 14)
     gate = f"{y}/gate"
     match activation.name:
         case "none":
@@ -154,8 +162,10 @@ def _spelled(
             return [_clip(activation, x, y, opset, number)]
         case "silu":
             return [_node("Sigmoid", [x], gate), _node("Mul", [x, gate], y)]
-        case "hard_swish" if opset >= 14:
+        case "hard_swish" if is_new:
             return [_node("HardSwish", [x], y)]
+        case "hard_swish" if values == ValueType.BFLOAT16:
+            return _hard_swish(x, y, number)
         case "hard_swish":
             made = _node("HardSigmoid", [x], gate, alpha=1 / 6, beta=0.5)
             return [made, _node("Mul", [x, gate], y)]
@@ -169,6 +179,20 @@ def _spelled(
 def _node(op: str, inputs: Sequence[str], result: str, **attributes: Any) -> onnx.NodeProto:
     name = f"{result}/{op.lower()}"
     return helper.make_node(op, list(inputs), [result], name=name, **attributes)
+
+
+HARD_SWISH_OF_BFLOAT16 = 22
+"""Opset from which on HardSwish and HardSigmoid know bfloat16."""
+
+
+def _hard_swish(x: str, y: str, number: Callable[[float], str]) -> list[onnx.NodeProto]:
+    """Return HardSwish in operators that have long known bfloat16."""
+    return [
+        _node("Add", [x, number(3)], f"{y}/sum"),
+        _node("Clip", [f"{y}/sum", number(0), number(6)], f"{y}/clipped"),
+        _node("Mul", [x, f"{y}/clipped"], f"{y}/product"),
+        _node("Div", [f"{y}/product", number(6)], y),
+    ]
 
 
 def _gelu(x: str, y: str, number: Callable[[float], str], *, by_tanh: bool) -> list[onnx.NodeProto]:

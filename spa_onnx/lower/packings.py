@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_onnx.runtime.packed_header import BLOCK_ROWS, SEGMENT, Kind
-from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments
+from spa_onnx.runtime.packed_kinds import BLOCK_ROWS, SEGMENT, Kind, ValueType
+from spa_onnx.runtime.packing import pack_bitmask, pack_blocks, pack_segments, pack_tiles
+from spa_onnx.runtime.packing_two_of_four import pack_two_of_four
 
 Floats = NDArray[np.float32]
 
@@ -52,12 +53,14 @@ class Packing:
         block_rows: rows of a block.
         chunk: columns that are stored together; 0 for all.
         tile: vectors or tokens that the kernel does at once; 0 leaves it to the kernel.
+        block_columns: columns of a tile for tensor cores.
     """
 
     kind: int
     block_rows: int = 1
     chunk: int = 0
     tile: int = 0
+    block_columns: int = 1
 
     def __str__(self) -> str:
         match Kind(self.kind):
@@ -68,25 +71,30 @@ class Packing:
             case Kind.BLOCKS:
                 chunk = f"/{self.chunk}" if self.chunk else ""
                 return f"{self.block_rows}x1{chunk}" + (f" by {self.tile}" if self.tile else "")
-            case Kind.TILES | Kind.TWO_OF_FOUR as other:
-                raise AssertionError(f"{other.name} is for CUDA")
+            case Kind.TILES:
+                return f"tiles {self.block_rows}x{self.block_columns}"
+            case Kind.TWO_OF_FOUR:
+                return "2:4"
 
     @property
     def stored(self) -> Packing:
         """Return what tells the bytes from those of other packings."""
         return replace(self, tile=0)
 
-    def pack(self, matrix: Floats) -> bytes:
-        """Return the bytes of a matrix."""
+    def pack(self, matrix: Floats, values: ValueType = ValueType.FLOAT32) -> bytes:
+        """Return the bytes of a matrix, its values stored in a type."""
+        stored = values.dtype
         match Kind(self.kind):
             case Kind.BITMASK:
-                return pack_bitmask(matrix)
+                return pack_bitmask(matrix, stored)
             case Kind.SEGMENTS:
-                return pack_segments(matrix)
+                return pack_segments(matrix, stored)
             case Kind.BLOCKS:
-                return pack_blocks(matrix, self.block_rows, self.chunk or None)
-            case Kind.TILES | Kind.TWO_OF_FOUR as other:
-                raise AssertionError(f"{other.name} is for CUDA")
+                return pack_blocks(matrix, self.block_rows, self.chunk or None, stored)
+            case Kind.TILES:
+                return pack_tiles(matrix, self.block_rows, self.block_columns, stored)
+            case Kind.TWO_OF_FOUR:
+                return pack_two_of_four(matrix, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +105,15 @@ class Zeros:
         density: share of numbers that are not zero.
         stored: share of numbers that blocks of so many rows store.
         segments: share of numbers that segments store.
+        tiles: share of numbers that tiles of so many rows and columns store.
+        two_of_four: at most two of four neighbouring columns have numbers.
     """
 
     density: float
     stored: Mapping[int, float]
     segments: float
+    tiles: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    two_of_four: bool = False
 
     def of(self, packing: Packing) -> float:
         """Return the share of numbers that a packing stores."""
@@ -112,8 +124,10 @@ class Zeros:
                 return self.segments
             case Kind.BLOCKS:
                 return self.stored[packing.block_rows]
-            case Kind.TILES | Kind.TWO_OF_FOUR as other:
-                raise AssertionError(f"{other.name} is for CUDA")
+            case Kind.TILES:
+                return self.tiles[packing.block_rows, packing.block_columns]
+            case Kind.TWO_OF_FOUR:
+                return 0.5
 
 
 def count_zeros(matrix: Floats) -> Zeros:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from spa_onnx.lower.config import Target
 from spa_onnx.lower.layer import Refusal
 from spa_onnx.report.words import count, milliseconds, size
 
@@ -69,7 +70,8 @@ class LowerReport:
         refusals: other products, and why they stay.
         times: of models that were measured; the last one is the result's.
         difference: of the result to the original on the inputs that were run, in shares of an
-            output's scale.
+            output's scale; of one of 16 bits to what it computes in float32. None where it was not
+            compared.
         tolerance: of that.
         threads: that a node may use.
         shapes: of the inputs that were run.
@@ -77,19 +79,23 @@ class LowerReport:
         bytes: of the weights before and after.
         notes: for the reader.
         seconds: of each stage.
+        target: what the model was lowered for.
+        device: the GPU that times are of; "" for the processor, and where there was none.
     """
 
     layers: tuple[LayerReport, ...]
     refusals: tuple[Refusal, ...]
     times: tuple[ModelTimes, ...]
-    difference: float
-    tolerance: float
+    difference: float | None
+    tolerance: float | None
     threads: int
     shapes: Mapping[str, tuple[int, ...]]
     measured: int
     bytes: tuple[int, int]
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    target: Target = "cpu"
+    device: str = ""
 
     @property
     def lowered(self) -> tuple[LayerReport, ...]:
@@ -150,8 +156,10 @@ def print_report(console: Console, report: LowerReport, output: str) -> None:
     facts.add_row("lowered", f"{len(report.lowered)} of {total}")
     facts.add_row("weights", f"{size(before)} before, {size(after)} after")
     for times in report.times:
-        facts.add_row("time", _times(times, report.threads))
-    facts.add_row("check", _difference(report.difference, "original"))
+        facts.add_row("time", _times(times, report.device or _threads(report.threads)))
+    if report.difference is not None:
+        other = "original" if report.target == "cpu" else "same in float32"
+        facts.add_row("check", _difference(report.difference, other))
     for reason, nodes in _grouped(report.refusals).items():
         facts.add_row("dense", f"{nodes}: {reason}")
     for note in report.notes:
@@ -160,11 +168,14 @@ def print_report(console: Console, report: LowerReport, output: str) -> None:
     console.print(facts)
 
 
-def _times(times: ModelTimes, threads: int) -> str:
+def _threads(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def _times(times: ModelTimes, on: str) -> str:
     before, after = milliseconds(times.dense), milliseconds(times.lowered)
-    many = "1 thread" if threads == 1 else f"{threads} threads"
     faster = 1 / times.ratio if times.ratio else float("inf")
-    return f"{before} dense, {after} with {times.what} lowered: {faster:.2f} x as fast ({many})"
+    return f"{before} dense, {after} with {times.what} lowered: {faster:.2f} x as fast ({on})"
 
 
 def _grouped(refusals: Sequence[Refusal]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from spa_onnx.lower.weights import Floats, bias, matrix
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.rewrite.apply import Rewritten
 from spa_onnx.rewrite.payload import SCHEME, ArrayPayload, Payload, refer
+from spa_onnx.runtime.packed_kinds import ValueType
 from spa_onnx.runtime.packing import pack_diagonal
 
 VERSION = 1
@@ -99,7 +100,7 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
         if key not in packed:
             packed[key] = _stored(view, store, lowering)
         offset = bias(view, layer)
-        name = store.add(f"{layer.y}/bias", offset) if offset is not None else ""
+        name = "" if offset is None else store.add(f"{layer.y}/bias", layer.rounded(offset))
         tile = lowering.packing.tile if lowering.packing else 0
         label = model.graph.node[layer.nodes[0]].name or layer.y
         node = lowered_node(layer, packed[key], name, name=label, tile=tile)
@@ -118,13 +119,15 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
 def _stored(view: View, store: Store, lowering: Lowering) -> str:
     """Add the weight of a layer and return its name."""
     layer = lowering.layer
-    packed = packed_weight(matrix(view, layer.source), lowering.packing)
+    packed = packed_weight(matrix(view, layer.source), lowering.packing, layer.values)
     return store.add(f"{layer.source.tensor}/packed", np.frombuffer(packed, np.uint8))
 
 
-def packed_weight(dense: Floats, packing: Packing | None) -> bytes:
+def packed_weight(
+    dense: Floats, packing: Packing | None, values: ValueType = ValueType.FLOAT32
+) -> bytes:
     """Return a packed matrix; that of a depthwise convolution is ``(channels, taps)``."""
-    return pack_diagonal(dense, len(dense)) if packing is None else packing.pack(dense)
+    return pack_diagonal(dense, len(dense)) if packing is None else packing.pack(dense, values)
 
 
 def replace_nodes(

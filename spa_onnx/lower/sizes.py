@@ -18,6 +18,7 @@ from spa_onnx.lower.view import View
 from spa_onnx.normalise.graph import Graph
 
 Shape = tuple[int, ...]
+Feeds = Mapping[str, Any]
 
 
 def make_inputs(graph: Graph, config: LowerConfig) -> dict[str, Any]:
@@ -40,19 +41,21 @@ class Shapes:
     Attributes:
         view: of the graph.
         feeds: inputs of the run.
+        runs: the graph that is run to see shapes: the same, or one that computes in other types.
         symbols: numbers of symbolic lengths.
         seen: shapes that were seen in the run, of tensors whose sizes do not follow.
     """
 
     view: View
-    feeds: Mapping[str, Any]
+    feeds: Feeds
+    runs: Graph
     symbols: Mapping[str, int]
     seen: dict[str, Shape] = field(default_factory=dict)
 
     @staticmethod
-    def of(view: View, feeds: Mapping[str, Any]) -> Shapes:
+    def of(view: View, feeds: Feeds, runs: Graph | None = None) -> Shapes:
         """Return the shapes of a run."""
-        return Shapes(view, feeds, symbols_in(view.state, feeds))
+        return Shapes(view, feeds, runs or view.graph, symbols_in(view.state, feeds))
 
     def __call__(self, name: str) -> Shape | None:
         """Return the shape of a tensor; None where it is not known."""
@@ -67,7 +70,6 @@ class Shapes:
         unknown = [name for name in dict.fromkeys(names) if self(name) is None]
         if not unknown:
             return
-        graph = self.view.graph
-        session = open_session(graph.model, graph.weights, unknown, short=True)
+        session = open_session(self.runs.model, self.runs.weights, unknown, short=True)
         for name, found in zip(unknown, session.run(unknown, self.feeds), strict=True):
             self.seen[name] = tuple(found.shape)

@@ -48,8 +48,8 @@ def layer_reports(
                 layer.shape,
                 share,
                 packing,
-                known.timing.dense if known else None,
-                known.timing.best[1] if known else None,
+                known.timing.dense if known and known.timing else None,
+                known.timing.best[1] if known and known.timing else None,
                 "" if packing else _reason(layer, known, share, chosen, least),
             )
         )
@@ -65,6 +65,8 @@ def _reason(
         return "its shapes are not known"
     if layer in chosen:
         return "with it the whole model is not faster"
+    if known.timing is None:
+        return "not measured"
     if not pays(known):
         return "not faster packed"
     return "not faster with the changes of layout around it"

@@ -21,6 +21,7 @@ from typing import Any
 from spa_onnx.latency.vector import CPU_INFO
 from spa_onnx.lower.packings import Zeros
 from spa_onnx.lower.trial import Timing, Trial
+from spa_onnx.runtime.packed_kinds import ValueType
 
 VERSION = 1
 CACHE_VARIABLE = "SPA_ONNX_CACHE"
@@ -90,6 +91,8 @@ def line_of(trial: Trial, zeros: Zeros) -> str:
         "density": _step(zeros.density),
         "ways": {str(way): _step(zeros.of(way)) for way in trial.ways},
     }
+    if layer.values != ValueType.FLOAT32:
+        facts["values"] = layer.values.dtype.name
     return json.dumps(facts, sort_keys=True)
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from spa_onnx.errors import GraphError
 from spa_onnx.graph.node import Node
+from spa_onnx.graph.shapes import infer
+from spa_onnx.lower.config import Target
 from spa_onnx.lower.operators import (
     OPERATORS,
     SPARSE_LINEAR,
@@ -19,11 +21,12 @@ from spa_onnx.lower.operators import (
     window_of,
 )
 from spa_onnx.lower.rewrite import Store, drop_unread, merge_twins, replace_nodes
-from spa_onnx.lower.view import DOMAIN
-from spa_onnx.lower.weights import Floats, regrouped
+from spa_onnx.lower.view import DOMAIN, VALUES
+from spa_onnx.lower.weights import regrouped
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.rewrite.apply import Rewritten
-from spa_onnx.runtime.packed_header import PackedWeightError, read_header
+from spa_onnx.runtime.packed_header import read_header
+from spa_onnx.runtime.packed_kinds import HALVES, PackedWeightError, ValueType
 from spa_onnx.runtime.unpacking import unpack
 
 REMEDY = "Lower the original model again"
@@ -72,12 +75,13 @@ class _Raising:
     graph: Graph
     store: Store
     weights: dict[tuple[object, ...], str] = field(default_factory=dict)
-    scalars: dict[bytes, str] = field(default_factory=dict)
+    scalars: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def nodes(self, node: Node) -> list[onnx.NodeProto]:
         """Return the nodes for a lowered one."""
         group, weight = self._weight(node)
-        made = standard_nodes(node.proto, weight, group, self.graph.standard_version, self._scalar)
+        version, values = self.graph.standard_version, values_of(self.graph, node)
+        made = standard_nodes(node.proto, weight, group, version, self._scalar, values)
         inner: dict[str, str] = {}
         for proto in made:
             for names in (proto.input, proto.output):
@@ -89,7 +93,7 @@ class _Raising:
         return made
 
     def _scalar(self, name: str, array: NDArray[Any]) -> str:
-        key = array.tobytes()
+        key = array.dtype.name, array.tobytes()
         if key not in self.scalars:
             self.scalars[key] = self.store.add(name, array)
         return self.scalars[key]
@@ -130,7 +134,7 @@ class _Raising:
         self.weights[key] = self.store.add(name.removesuffix("/packed"), dense)
         return self.weights[key]
 
-    def _unpacked(self, node: Node, name: str, expected: Sequence[int]) -> Floats:
+    def _unpacked(self, node: Node, name: str, expected: Sequence[int]) -> NDArray[Any]:
         """Return a packed weight as a matrix that fits its node."""
         array = np.ascontiguousarray(self.graph.array(name))
         packed = memoryview(array.view(np.uint8).data)
@@ -138,7 +142,7 @@ class _Raising:
         try:
             header = read_header(packed)
             fits = header.rows == expected[0] and taps > 0 and header.columns % taps == 0
-            matrix = unpack(packed).astype(np.float32) if fits else None
+            matrix = unpack(packed) if fits else None
         except PackedWeightError as broken:
             raise GraphError(node.label, f"its weight {name!r}: {broken}", REMEDY) from broken
         if matrix is None:
@@ -147,7 +151,19 @@ class _Raising:
                 f"{list(expected)}"
             )
             raise GraphError(node.label, problem, REMEDY)
-        return matrix
+        return matrix.astype(values_of(self.graph, node).dtype, copy=False)
+
+
+def values_of(graph: Graph, node: Node) -> ValueType:
+    """Return the type that a lowered node computes in: that of its input."""
+    kind = infer(graph.model).types.get(node.inputs[0], 0) if node.inputs else 0
+    return VALUES.get(kind, ValueType.FLOAT32)
+
+
+def target_of(graph: Graph) -> Target:
+    """Return what a model was lowered for: kernels for CUDA compute in 16 bits, others do not."""
+    halves = any(values_of(graph, node) in HALVES for node in lowered_nodes(graph))
+    return "cuda" if halves else "cpu"
 
 
 def is_lowered(model: onnx.ModelProto) -> bool:

@@ -18,6 +18,7 @@ from spa_onnx.analyse.propagate import Propagation, propagate
 from spa_onnx.graph.node import Node
 from spa_onnx.graph.shapes import infer
 from spa_onnx.normalise.graph import Graph
+from spa_onnx.runtime.packed_kinds import ValueType
 
 Array = NDArray[Any]
 
@@ -89,9 +90,9 @@ class View:
         """Say whether a tensor is stored in the model, and nothing else can be fed for it."""
         return name in self.graph.tensors and name not in self.fed
 
-    def is_float(self, name: str) -> bool:
-        """Say whether a tensor has elements of type float32."""
-        return self.element(name) == onnx.TensorProto.FLOAT
+    def values(self, name: str) -> ValueType | None:
+        """Return the type of a tensor's elements if kernels compute in it."""
+        return VALUES.get(self.element(name))
 
     def element(self, name: str) -> int:
         """Return the element type of a tensor, 0 where it is unknown."""
@@ -108,10 +109,10 @@ class View:
         return tuple(self.graph.tensors[name].dims)
 
     def scalar(self, name: str) -> float | None:
-        """Return the value of a stored float32 tensor with one element."""
+        """Return the value of a stored tensor with one element; None for other types of numbers."""
         if not self.is_constant(name) or int(np.prod(self.dims(name), dtype=np.int64)) != 1:
             return None
-        if self.element(name) != onnx.TensorProto.FLOAT:
+        if self.values(name) is None:
             return None
         return float(self.array(name).reshape(-1)[0])
 
@@ -134,6 +135,12 @@ class View:
         except KeyError:
             return None
 
+
+VALUES: Mapping[int, ValueType] = {
+    onnx.TensorProto.FLOAT: ValueType.FLOAT32,
+    onnx.TensorProto.FLOAT16: ValueType.FLOAT16,
+    onnx.TensorProto.BFLOAT16: ValueType.BFLOAT16,
+}
 
 IR_OF_DEFAULTS = 4
 """From this IR version on, an initializer that is an input too is a default of it."""

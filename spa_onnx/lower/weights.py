@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ def matrix(view: View, source: WeightSource) -> Floats:
     That of a grouped convolution has a column for every channel and tap, zeros outside the own
     group; that of a depthwise one ``(channels, taps)``.
     """
-    weight = np.asarray(view.array(source.tensor))
+    weight = np.asarray(view.array(source.tensor), np.float32)
     weight = weight.T if source.is_transposed else weight
     scale = np.full(weight.shape[0], source.factor)
     for step in source.scaled_by:
@@ -31,7 +33,7 @@ def matrix(view: View, source: WeightSource) -> Floats:
     return np.ascontiguousarray(weight.reshape(weight.shape[0], -1), np.float32)
 
 
-def ungrouped(weight: Floats, group: int) -> Floats:
+def ungrouped(weight: NDArray[Any], group: int) -> Floats:
     """Return the weight ``(outputs, all channels, ...)`` of a grouped convolution."""
     outputs, channels = weight.shape[0] // group, weight.shape[1]
     wide = np.zeros((weight.shape[0], channels * group, *weight.shape[2:]), np.float32)
@@ -41,10 +43,10 @@ def ungrouped(weight: Floats, group: int) -> Floats:
     return wide
 
 
-def regrouped(wide: Floats, group: int) -> Floats | None:
+def regrouped(wide: NDArray[Any], group: int) -> NDArray[Any] | None:
     """Return what :func:`ungrouped` was given; None where it can have given no such thing."""
     outputs, channels = wide.shape[0] // group, wide.shape[1] // group
-    narrow = np.empty((wide.shape[0], channels, *wide.shape[2:]), np.float32)
+    narrow = np.empty((wide.shape[0], channels, *wide.shape[2:]), wide.dtype)
     for k in range(group):
         own = slice(k * outputs, (k + 1) * outputs)
         narrow[own] = wide[own, k * channels : (k + 1) * channels]

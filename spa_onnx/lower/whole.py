@@ -55,7 +55,8 @@ class Contest:
         Raises:
             OriginalRefusedError: ONNX Runtime does not run it.
         """
-        found = self._compare(partial(self._dense, "all"), partial(self._dense, "extended"))
+        dense = partial(self._dense, "all"), partial(self._dense, "extended")
+        found = in_turns(self.watch, *dense)
         return "extended" if found.ratio < 1 else "all"
 
     def against(self, lowered: Path, level: Level) -> Comparison:
@@ -70,19 +71,22 @@ class Contest:
             session = open_model(lowered, self.threads, LoweredRefusedError, self.library)
             return partial(run_model, session, self.feeds, LoweredRefusedError)
 
-        return self._compare(partial(self._dense, level), packed)
+        return in_turns(self.watch, partial(self._dense, level), packed)
 
     def _dense(self, level: Level) -> Run:
         refused = partial(OriginalRefusedError, str(self.original))
         session = open_model(self.original, self.threads, refused, level=LEVELS[level])
         return partial(run_model, session, self.feeds, refused)
 
-    def _compare(self, first: Callable[[], Run], second: Callable[[], Run]) -> Comparison:
-        @contextmanager
-        def opened() -> Generator[tuple[Run, Run]]:
-            yield first(), second()
 
-        return self.watch.compare(opened, GOAL)
+def in_turns(watch: Stopwatch, first: Callable[[], Run], second: Callable[[], Run]) -> Comparison:
+    """Time two models against each other, each opened by a function."""
+
+    @contextmanager
+    def opened() -> Generator[tuple[Run, Run]]:
+        yield first(), second()
+
+    return watch.compare(opened, GOAL)
 
 
 def times_of(comparison: Comparison, what: str) -> ModelTimes:

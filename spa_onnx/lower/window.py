@@ -45,6 +45,18 @@ def read_window(view: View, node: Node, weight: tuple[int, ...]) -> Window:
     )
 
 
+def check_point(window: Window) -> None:
+    """Refuse convolutions that see more than one place of the input at a time.
+
+    Raises:
+        NoWindowError: it is such a one, or has padding or groups.
+    """
+    if window != Window((1, 1), window.strides, (0, 0, 0, 0), (1, 1), 1):
+        raise NoWindowError(
+            "kernels for CUDA do convolutions of 1 x 1 only, without padding, dilation and groups"
+        )
+
+
 def _same(
     view: View,
     node: Node,
