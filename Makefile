@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CMAKE := $(shell command -v cmake || echo $(BIN)/cmake)
 
-.PHONY: prune test lint kernels-sanitize runtimes clean
+.PHONY: prune test emulated lint kernels-sanitize runtimes clean
 
 # A user's way: a fresh environment, a plain install, a pruned model, its accuracy.
 prune:
@@ -15,11 +15,16 @@ prune:
 	$(BIN)/python models/digits/evaluate.py models/digits/digits.onnx build/digits_pruned.onnx
 
 # A developer's way: an editable install. Without the kernels half of the tests would be
-# skipped, so their absence is an error here.
-test: $(BIN)/python
+# skipped, so their absence is an error here. Kernels for GPUs run on the CPU, by the emulator.
+test: $(BIN)/python emulated
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	$(BIN)/python -c 'from spa_onnx.runtime.library import library_path; print(library_path())'
-	$(BIN)/pytest -n 2
+	SPA_ONNX_CUDA_KERNELS="$(CURDIR)/build/emulated/libspa_onnx_cuda_emulated.so" $(BIN)/pytest -n 2
+
+emulated: $(BIN)/python
+	test -x "$(CMAKE)" || $(BIN)/python -m pip install --quiet cmake
+	$(CMAKE) -S runtime_kernels -B build/emulated -DSPA_WERROR=ON -DSPA_CUDA=OFF
+	$(CMAKE) --build build/emulated --parallel 2 --target spa_onnx_cuda_emulated
 
 lint: $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
@@ -27,7 +32,7 @@ lint: $(BIN)/python
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	find runtime_kernels -name '*.h' -o -name '*.cc' | xargs $(BIN)/clang-format --dry-run --Werror
+	find runtime_kernels tests -name '*.h' -o -name '*.cc' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # The kernel tests with every read and write checked. The sanitizers are those of gcc.
 kernels-sanitize: $(BIN)/python

@@ -9,6 +9,7 @@ set(SPA_CUDA_HOST_SOURCES
   abi/cuda_register.cc
   bench/dense_runner.cc
   bench/layer_runner.cc
+  bench/random_numbers.cc
   bench/read_runner.cc
   bench/runner.cc
   custom_ops/attributes.cc
@@ -25,6 +26,8 @@ set(SPA_CUDA_HOST_SOURCES
   layers/cuda/device_weight.cc
   layers/cuda/extent.cc
   layers/cuda/layer.cc
+  libraries/cublaslt.cc
+  libraries/shared_library.cc
   support/crc32.cc)
 set(SPA_CUDA_KERNEL_SOURCES
   kernels/fragments_gemm/bfloat16_planes.cu

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "simt/device.h"
+#include "simt/emulated_stream.h"
 #include "simt/emulator.h"
 #include "spa_onnx_kernels.h"
 
@@ -44,6 +45,16 @@ void RefuseWhileRecording(const char* what) {
   throw Failure(std::string("emulated device: ") + what +
                 " while a graph is recorded");
 }
+
+void StartOrRecord(std::function<void()> work) {
+  if (recording != nullptr) {
+    recording->push_back(std::move(work));
+  } else {
+    work();
+  }
+}
+
+EmulatedStream the_stream{&StartOrRecord};
 
 double Microseconds(Clock::duration taken) {
   return std::chrono::duration<double, std::micro>(taken).count();
@@ -117,15 +128,10 @@ void Launch(const void* function, const Grid& grid, const void* params,
       reinterpret_cast<void (*)(const void*)>(const_cast<void*>(function));
   const auto* bytes = static_cast<const unsigned char*>(params);
   std::vector<unsigned char> copied(bytes, bytes + params_size);
-  const auto run = [entry, grid, copied = std::move(copied)] {
+  StartOrRecord([entry, grid, copied = std::move(copied)] {
     simt::Emulate(entry, copied.data(), grid.blocks, grid.threads,
                   grid.shared_bytes);
-  };
-  if (recording != nullptr) {
-    recording->push_back(run);
-  } else {
-    run();
-  }
+  });
 }
 
 Graph::Graph(Stream stream) : stream_(stream), graph_(new Recorded) {
@@ -147,7 +153,7 @@ void Graph::Start() const {
   for (const auto& run : *static_cast<const Recorded*>(graph_)) run();
 }
 
-OwnStream::OwnStream() = default;
+OwnStream::OwnStream() : stream_(&the_stream) {}
 OwnStream::~OwnStream() = default;
 void OwnStream::Wait() const {}
 

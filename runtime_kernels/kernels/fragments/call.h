@@ -22,6 +22,7 @@ struct Weight {
   const std::uint32_t* starts;   // kinds tiles and bit mask
   const unsigned char* indices;  // tiles: block columns; else metadata, masks
   const unsigned char* values;
+  const std::uint32_t* order;  // row blocks, longest first; null: all alike
   std::uint32_t rows;
   std::uint32_t columns;
   std::uint32_t index_size;        // bytes, of tiles: 2 or 4
@@ -48,6 +49,8 @@ struct Call {
   Pixels pixels;
   std::uint32_t row_blocks;      // tiles of Y below each other
   std::uint32_t position_tiles;  // beside each other, of one image
+  std::uint32_t blocks;          // of threads
+  std::uint32_t wave;            // that run at once, one a multiprocessor
   std::uint32_t stages;          // of the pipeline
   std::uint32_t x_vector;        // bytes that X is read in: 16, 8, 4 or 2
   std::uint32_t y_is_aligned;    // Y, residual and bias go 16 bytes at a time

@@ -11,6 +11,7 @@
 
 #include "kernels/fragments/call.h"
 #include "kernels/fragments/finish.h"
+#include "kernels/fragments/turns.h"
 #include "kernels/fragments_gemm/slabs.h"
 #include "kernels/fragments_gemm/x_tile.h"
 #include "simt/simt.h"
@@ -44,14 +45,13 @@ struct FragmentsGemm {
   }
 
   SPA_DEVICE static void Run(const Call& call) {
-    const std::uint32_t row_block = simt::BlockX() % call.row_blocks;
-    const std::uint32_t tile = simt::BlockX() / call.row_blocks;
-    const Origin origin{tile / call.position_tiles,
-                        std::uint64_t{tile % call.position_tiles} * kPositions};
-    const Slabs slabs(call.weight, row_block);
+    const Place place = PlaceOf(call, simt::BlockX());
+    const Origin origin{place.image,
+                        std::uint64_t{place.position_tile} * kPositions};
+    const Slabs slabs(call.weight, place.row_block);
     Sums<Slabs::kRowTiles, kPositionTiles> sums = {};
     Pipeline(call, slabs, origin, sums);
-    Finish(call, row_block * kRows, origin, sums);
+    Finish(call, place.row_block * kRows, origin, sums);
   }
 
  private:

@@ -1,5 +1,10 @@
 #include "layers/cuda/device_weight.h"
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "kernels/packed/view.h"
 #include "simt/device.h"
 
 namespace spa::cuda {
@@ -18,11 +23,34 @@ std::size_t SizeOf(const unsigned char* bytes, const Packed& packed) {
          StoredValues(packed) * ValueSize(packed) + kTail;
 }
 
+// The row blocks, those with the most blocks first.
+std::vector<std::uint32_t> OrderOf(const Packed& packed) {
+  if (packed.kind != Kind::kTiles) return {};
+  std::vector<std::uint32_t> order(RowBlocks(packed));
+  std::iota(order.begin(), order.end(), 0u);
+  const auto blocks = [&](std::uint32_t row_block) {
+    return StartAt(packed.starts, row_block + 1) -
+           StartAt(packed.starts, row_block);
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::uint32_t one, std::uint32_t other) {
+                     return blocks(one) > blocks(other);
+                   });
+  return order;
+}
+
+std::size_t OrderSize(const Packed& packed) {
+  return packed.kind == Kind::kTiles ? RowBlocks(packed) * sizeof(std::uint32_t)
+                                     : 0;
+}
+
 }  // namespace
 
 DeviceWeight::DeviceWeight(const unsigned char* bytes, const Packed& packed,
                            const Memory& memory)
-    : bytes_(memory, SizeOf(bytes, packed)), view_{} {
+    : bytes_(memory, SizeOf(bytes, packed)),
+      order_(memory, OrderSize(packed)),
+      view_{} {
   unsigned char* const start = bytes_.get();
   const gpu::Guard guard(gpu::DeviceOf(start));
   gpu::CopyToDevice(start, bytes, SizeOf(bytes, packed));
@@ -34,6 +62,8 @@ DeviceWeight::DeviceWeight(const unsigned char* bytes, const Packed& packed,
   view_.columns = static_cast<std::uint32_t>(packed.columns);
   view_.index_size = static_cast<std::uint32_t>(packed.index_size);
   if (packed.kind == Kind::kTiles) {
+    gpu::CopyToDevice(order_.get(), OrderOf(packed).data(), OrderSize(packed));
+    view_.order = reinterpret_cast<const std::uint32_t*>(order_.get());
     view_.block_row_tiles = static_cast<std::uint32_t>(packed.block_rows / 16);
     view_.block_steps_log2 = Log2(packed.block_columns / 16);
   }

@@ -20,6 +20,7 @@ class DeviceWeight {
 
  private:
   const DeviceBytes bytes_;
+  const DeviceBytes order_;  // of kind tiles
   Weight view_;
 };
 

@@ -95,6 +95,8 @@ Call Layer::CallOf(const CudaKernel& kernel, const Extent& extent,
   call.pixels = extent.pixels;
   call.row_blocks = Narrow(tiles.row_blocks, "the number of row blocks");
   call.position_tiles = Narrow(tiles.position_tiles, "the number of tiles");
+  call.blocks = Narrow(BlocksOf(tiles), "the number of thread blocks");
+  call.wave = static_cast<std::uint32_t>(device_.multiprocessors);
   call.stages = StagesOf(kernel, device_);
   call.x_vector =
       extent.has_strides() ? kNumber : VectorOf(tensors.x, kNumber * x_line);
@@ -111,9 +113,8 @@ void Layer::Run(const Extent& extent, const Tensors& tensors,
   CheckSizes(extent, rows(), columns());
   const CudaKernel kernel = KernelsFor(extent).front();
   const Call call = CallOf(kernel, extent, tensors);
-  const std::uint64_t blocks = BlocksOf(TilesOf(kernel, WantedOf(extent)));
-  const gpu::Grid grid{Narrow(blocks, "the number of thread blocks"),
-                       kernel.threads, kernel.shared_bytes(call.stages)};
+  const gpu::Grid grid{call.blocks, kernel.threads,
+                       kernel.shared_bytes(call.stages)};
   gpu::Launch(kernel.function, grid, &call, sizeof(call), stream);
 }
 

@@ -19,12 +19,14 @@ class DeviceMemory final : public Memory {
   void Free(void* bytes) const noexcept override { gpu::Free(bytes); }
 };
 
-// Bytes of a device, not initialised, freed where they came from.
+// Bytes of a device, not initialised, freed where they came from; null if none
+// are wanted.
 class DeviceBytes {
  public:
   DeviceBytes() = default;
   DeviceBytes(const Memory& memory, std::size_t bytes)
-      : memory_(&memory), start_(memory.Allocate(bytes)) {}
+      : memory_(&memory),
+        start_(bytes != 0 ? memory.Allocate(bytes) : nullptr) {}
   DeviceBytes(DeviceBytes&& other) noexcept
       : memory_(other.memory_), start_(std::exchange(other.start_, nullptr)) {}
   DeviceBytes(const DeviceBytes&) = delete;
