@@ -34,8 +34,8 @@ NOT_FASTER = "lowered, the whole model is not faster on this machine, so it was 
 class Judge(Protocol):
     """Runs lowered models."""
 
-    def agreement(self, lowered: Path) -> Agreement | None:
-        """Return how far a model is from the original; None where it cannot be run.
+    def agreement(self, lowered: Path) -> Agreement:
+        """Return how far a model is from the original.
 
         Raises:
             LoweredDiffersError: too far.
@@ -43,20 +43,11 @@ class Judge(Protocol):
         ...
 
     def times(self, lowered: Path, what: str) -> ModelTimes | None:
-        """Return what a model with some layers lowered takes; None where it cannot be run."""
+        """Return what a model with some layers lowered takes.
+
+        None where the original cannot be run.
+        """
         ...
-
-
-class NoJudge:
-    """Says nothing, for there is nothing to run models on."""
-
-    def agreement(self, lowered: Path) -> Agreement | None:
-        """Return that nothing is known."""
-        return None
-
-    def times(self, lowered: Path, what: str) -> ModelTimes | None:
-        """Return that nothing is known."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,7 @@ class Decided:
         chosen: those of them to lower.
         feeds: inputs that models are run on.
         measured: how many layers were measured in this run.
-        judge: runs models.
+        judge: runs models; None where there is nothing to run them on.
         config: options.
         stages: told of each stage.
         device: the GPU; "" for none.
@@ -87,7 +78,7 @@ class Decided:
     chosen: Sequence[Timed]
     feeds: Feeds
     measured: int
-    judge: Judge
+    judge: Judge | None
     config: LowerConfig
     stages: Stages
     device: str = ""
@@ -102,10 +93,7 @@ class Decided:
             with ExitStack() as stack:
                 with self.stages("write"):
                     file = stack.enter_context(self._pending(rewritten, target))
-                with self.stages("check"):
-                    agreement = self.judge.agreement(file.path)
-                with self.stages("time"):
-                    taken = self.judge.times(file.path, what)
+                agreement, taken = self._judged(file.path, what)
                 times += [taken] if taken is not None else []
                 if self.config.force or (taken is not None and taken.ratio < 1):
                     file.commit()
@@ -114,6 +102,15 @@ class Decided:
             file.commit()
         notes = (*self.notes, NOT_FASTER if self.chosen else NOTHING_PAYS)
         return self._report(self._original, (), times, Agreement(0.0, 1.0), notes)
+
+    def _judged(self, lowered: Path, what: str) -> tuple[Agreement | None, ModelTimes | None]:
+        """Return how far a model is from the original, and what it takes."""
+        if self.judge is None:
+            return None, None
+        with self.stages("check"):
+            agreement = self.judge.agreement(lowered)
+        with self.stages("time"):
+            return agreement, self.judge.times(lowered, what)
 
     def _attempts(self) -> Iterator[tuple[str, Sequence[Timed]]]:
         """Yield sets of layers to lower, the best by their own times first."""

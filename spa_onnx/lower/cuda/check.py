@@ -80,7 +80,7 @@ class HalfCheck:
         """Return the outputs in float32, and how far the original is from each."""
         made = open_session(self.exact.model, self.exact.weights, names, memory=self.memory)
         exact = made.run(names, self.feeds)
-        if self.values == ValueType.BFLOAT16 and not self.sessions.knows_bfloat16:
+        if not self.sessions.compute_in(self.values):
             return exact, [0.0] * len(names)
         refused = partial(OriginalRefusedError, self.label)
         session = self.sessions.open(self.original, refused)

@@ -69,7 +69,8 @@ def find_place(threads: int, *, force: bool) -> Place:
             raise
         if not force:
             raise NoGpuError(str(missing)) from missing
-        notes = NOT_MEASURED.format(problem=missing), NOT_RUN.format(problem="there is no GPU")
+        problem = getattr(missing, "problem", missing)
+        notes = NOT_MEASURED.format(problem=problem), NOT_RUN.format(problem="there is no GPU")
         return Place(None, None, None, notes)
     emulated = library.path if device.emulated else None
     try:

@@ -31,7 +31,7 @@ from spa_onnx.lower.cuda.trial import measure
 from spa_onnx.lower.cuda.ways import count_tiles, ways_to_pack
 from spa_onnx.lower.cuda.widen import widened
 from spa_onnx.lower.find import Found, find_layers, is_refused_for_float32
-from spa_onnx.lower.finish import Decided, Judge, NoJudge
+from spa_onnx.lower.finish import Decided, Judge
 from spa_onnx.lower.layer import Layer
 from spa_onnx.lower.packings import Zeros
 from spa_onnx.lower.report import LowerReport, ModelTimes
@@ -199,10 +199,10 @@ def _judge(
     place: Place,
     config: LowerConfig,
     watch: Stopwatch,
-) -> Judge:
-    """Return what runs models; nothing where they cannot be run."""
+) -> Judge | None:
+    """Return what runs models; None where they cannot be run."""
     if place.sessions is None:
-        return NoJudge()
+        return None
     path, label = task.loaded.path, original.label
     assert path is not None
     exact = runs if task.loaded is original else normalise(original)
@@ -222,6 +222,11 @@ class _GpuJudge:
         """Return how far a model is from float32."""
         return self.check.agreement(lowered)
 
-    def times(self, lowered: Path, what: str) -> ModelTimes:
-        """Return what a model with some layers lowered takes."""
+    def times(self, lowered: Path, what: str) -> ModelTimes | None:
+        """Return what a model with some layers lowered takes; None where the original cannot run.
+
+        That is one of bfloat16 where kernels are emulated.
+        """
+        if not self.contest.sessions.compute_in(self.check.values):
+            return None
         return times_of(self.contest.against(lowered), what)

@@ -22,6 +22,7 @@ from spa_onnx.execute.session import FATAL, RefusedError, numbers_of, run_option
 from spa_onnx.latency.measure import Run
 from spa_onnx.lower.cuda.errors import NoProviderError
 from spa_onnx.lower.sizes import Feeds
+from spa_onnx.runtime.packed_kinds import ValueType
 from spa_onnx.runtime.session import add_operators
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -60,10 +61,9 @@ class Sessions:
         """Return where tensors lie, as ONNX Runtime calls it."""
         return "cpu" if self.emulated is not None else "cuda"
 
-    @property
-    def knows_bfloat16(self) -> bool:
-        """Say whether standard operators compute in bfloat16: those for the CPU do not."""
-        return self.emulated is None
+    def compute_in(self, values: ValueType) -> bool:
+        """Say whether standard operators compute in a type: those for the CPU lack bfloat16."""
+        return self.emulated is None or values != ValueType.BFLOAT16
 
     def open(
         self, model: Path, refused: Refused, *, optimised: bool = True

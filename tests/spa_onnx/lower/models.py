@@ -17,7 +17,8 @@ Array = npt.NDArray[Any]
 def zeroed(weight: Array, share: float = 0.7, seed: int = 0) -> Array:
     """Return a weight with so large a share of zeros."""
     kept = np.random.default_rng(seed).random(weight.shape) >= share
-    return np.where(kept, weight, 0).astype(np.float32)
+    dtype = weight.dtype if weight.dtype.itemsize == 2 else np.float32
+    return np.where(kept, weight, 0).astype(dtype)
 
 
 def sparse(g: GraphBuilder, *shape: int, share: float = 0.7) -> str:
@@ -186,9 +187,11 @@ MODELS: Mapping[str, Callable[[GraphBuilder], str]] = {
 }
 
 
-def built(make: Callable[[GraphBuilder], str], opset: int = 17) -> onnx.ModelProto:
+def built(
+    make: Callable[[GraphBuilder], str], opset: int = 17, dtype: npt.DTypeLike = np.float32
+) -> onnx.ModelProto:
     """Return the model of a graph."""
-    g = GraphBuilder(opset)
+    g = GraphBuilder(opset, dtype=dtype)
     return g.model(make(g))
 
 
