@@ -16,7 +16,9 @@ void Check(cudaError_t code, const char* what) {
   throw Failure(text);
 }
 
-cudaStream_t Of(Stream stream) { return static_cast<cudaStream_t>(stream); }
+cudaStream_t StreamOf(Stream stream) {
+  return static_cast<cudaStream_t>(stream);
+}
 cudaEvent_t EventOf(Event event) { return static_cast<cudaEvent_t>(event); }
 
 int Attribute(cudaDeviceAttr attribute, int device) {
@@ -96,18 +98,19 @@ void Launch(const void* function, const Grid& grid, const void* params,
             std::size_t /*params_size*/, Stream stream) {
   void* arguments[] = {const_cast<void*>(params)};
   Check(cudaLaunchKernel(function, dim3(grid.blocks), dim3(grid.threads),
-                         arguments, grid.shared_bytes, Of(stream)),
+                         arguments, grid.shared_bytes, StreamOf(stream)),
         "starting a kernel");
 }
 
 Graph::Graph(Stream stream) : stream_(stream) {
-  Check(cudaStreamBeginCapture(Of(stream), cudaStreamCaptureModeThreadLocal),
+  Check(cudaStreamBeginCapture(StreamOf(stream),
+                               cudaStreamCaptureModeThreadLocal),
         "recording a graph");
 }
 
 void Graph::Close() {
   cudaGraph_t graph = nullptr;
-  const cudaError_t code = cudaStreamEndCapture(Of(stream_), &graph);
+  const cudaError_t code = cudaStreamEndCapture(StreamOf(stream_), &graph);
   graph_ = graph;
   Check(code, "recording a graph");
   cudaGraphExec_t executable = nullptr;
@@ -122,10 +125,10 @@ Graph::Graph(Graph&& other) noexcept
 
 Graph::~Graph() {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  cudaStreamIsCapturing(Of(stream_), &status);
+  cudaStreamIsCapturing(StreamOf(stream_), &status);
   if (status != cudaStreamCaptureStatusNone) {  // the body threw
     cudaGraph_t graph = nullptr;
-    cudaStreamEndCapture(Of(stream_), &graph);
+    cudaStreamEndCapture(StreamOf(stream_), &graph);
     if (graph != nullptr) cudaGraphDestroy(graph);
     cudaGetLastError();
   }
@@ -136,7 +139,8 @@ Graph::~Graph() {
 }
 
 void Graph::Start() const {
-  Check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), Of(stream_)),
+  Check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_),
+                        StreamOf(stream_)),
         "starting a graph");
 }
 
@@ -147,10 +151,10 @@ OwnStream::OwnStream() {
   stream_ = stream;
 }
 
-OwnStream::~OwnStream() { cudaStreamDestroy(Of(stream_)); }
+OwnStream::~OwnStream() { cudaStreamDestroy(StreamOf(stream_)); }
 
 void OwnStream::Wait() const {
-  Check(cudaStreamSynchronize(Of(stream_)), "waiting for a stream");
+  Check(cudaStreamSynchronize(StreamOf(stream_)), "waiting for a stream");
 }
 
 Watch::Watch(Stream stream) : stream_(stream) {
@@ -169,11 +173,13 @@ Watch::~Watch() {
 }
 
 void Watch::Begin() {
-  Check(cudaEventRecord(EventOf(begin_), Of(stream_)), "recording an event");
+  Check(cudaEventRecord(EventOf(begin_), StreamOf(stream_)),
+        "recording an event");
 }
 
 double Watch::End() {
-  Check(cudaEventRecord(EventOf(end_), Of(stream_)), "recording an event");
+  Check(cudaEventRecord(EventOf(end_), StreamOf(stream_)),
+        "recording an event");
   Check(cudaEventSynchronize(EventOf(end_)), "waiting for an event");
   float milliseconds = 0;
   Check(cudaEventElapsedTime(&milliseconds, EventOf(begin_), EventOf(end_)),
