@@ -16,7 +16,9 @@
 #include "simt/halves.h"
 
 #define SPA_DEVICE inline
+#define SPA_DEVICE_CALL inline
 #define SPA_UNROLL
+#define SPA_ROLLED
 
 namespace spa::simt {
 

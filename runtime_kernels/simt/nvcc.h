@@ -10,7 +10,9 @@
 #include <type_traits>
 
 #define SPA_DEVICE __device__ __forceinline__
+#define SPA_DEVICE_CALL static __device__ __noinline__
 #define SPA_UNROLL _Pragma("unroll")
+#define SPA_ROLLED _Pragma("unroll 1")
 
 namespace spa::simt {
 

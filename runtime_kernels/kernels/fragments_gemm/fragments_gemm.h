@@ -72,31 +72,28 @@ struct FragmentsGemm {
     unsigned char* const shared = simt::SharedMemory();
     const std::uint32_t count = (slabs.steps() + kSlabSteps - 1) / kSlabSteps;
     const std::uint32_t ahead = call.stages - 1;
-    for (std::uint32_t slab = 0; slab < ahead; ++slab) {
-      if (slab < count) {
-        Load(call, slabs, slab, origin, shared + slab * kStageBytes);
-      }
-      simt::CommitCopies();
-    }
     const unsigned warp = simt::ThreadX() / simt::kLanes;
     const unsigned row_warp = warp / kPositionWarps;
     const unsigned position = warp % kPositionWarps * kWarpPositions;
-    std::uint32_t stage = 0, filled = ahead;
-    for (std::uint32_t slab = 0; slab < count; ++slab) {
-      simt::WaitForCopies(ahead - 1);
-      simt::SyncBlock();  // also: nobody reads the stage that is filled next
-      if (slab + ahead < count) {
-        Load(call, slabs, slab + ahead, origin, shared + filled * kStageBytes);
+    std::uint32_t filled = 0, used = 0;  // stages
+    for (std::uint32_t i = 0; i < count + ahead; ++i) {
+      if (i >= ahead) {
+        simt::WaitForCopies(ahead - 1);
+        simt::SyncBlock();  // also: nobody reads the stage that is filled next
+      }
+      if (i < count) {
+        Load(call, slabs, i, origin, shared + filled * kStageBytes);
       }
       simt::CommitCopies();
-      const unsigned char* from = shared + stage * kStageBytes;
+      filled = filled + 1 == call.stages ? 0 : filled + 1;
+      if (i < ahead) continue;
+      const unsigned char* from = shared + used * kStageBytes;
       const auto x = [&](std::uint32_t (&b)[4], unsigned step, unsigned p) {
         LoadX<kPlanes, kPositions>(b, from, step, position + 16 * p);
       };
-      slabs.template Multiply<T, kPositionTiles>(slab, from + kXBytes, row_warp,
-                                                 x, sums);
-      stage = stage + 1 == call.stages ? 0 : stage + 1;
-      filled = filled + 1 == call.stages ? 0 : filled + 1;
+      slabs.template Multiply<T, kPositionTiles>(i - ahead, from + kXBytes,
+                                                 row_warp, x, sums);
+      used = used + 1 == call.stages ? 0 : used + 1;
     }
     simt::WaitForCopies(0);
     simt::SyncBlock();

@@ -29,42 +29,44 @@ SPA_DEVICE unsigned SwizzledChunk(unsigned line, unsigned chunk) {
   return chunk ^ (line & 7);
 }
 
-// Up to eight numbers that follow one another, zeros behind them.
-SPA_DEVICE void CopyNumbers(const Call& call, unsigned char* to,
-                            const std::uint16_t* from, unsigned count) {
-  if (call.x_vector == 16) {
-    simt::CopyAsync<16>(to, count != 0 ? from : call.x, count != 0);
-  } else if (call.x_vector == 8) {
-    SPA_UNROLL
-    for (unsigned i = 0; i < 2; ++i) {
-      const bool is_real = 4 * i < count;
-      simt::CopyAsync<8>(to + 8 * i, is_real ? from + 4 * i : call.x, is_real);
-    }
-  } else {
-    SPA_UNROLL
-    for (unsigned i = 0; i < 4; ++i) {
-      const bool is_real = 2 * i < count;
-      simt::CopyAsync<4>(to + 4 * i, is_real ? from + 2 * i : call.x, is_real);
-    }
-  }
-}
-
-// Up to eight numbers, each from its own place.
-template <class At>
-SPA_DEVICE void CopySingly(unsigned char* to, unsigned count, const At& at) {
-  simt::Words4 words;
-  SPA_UNROLL
-  for (unsigned i = 0; i < 4; ++i) {
-    const std::uint32_t low = 2 * i < count ? at(2 * i) : 0;
-    const std::uint32_t high = 2 * i + 1 < count ? at(2 * i + 1) : 0;
-    words.word[i] = low | high << 16;
-  }
-  simt::StoreShared(reinterpret_cast<simt::Words4*>(to), words);
-}
-
 SPA_DEVICE unsigned UpToChunk(std::uint64_t from, std::uint64_t end) {
   if (from >= end) return 0;
   return end - from < kChunk ? static_cast<unsigned>(end - from) : kChunk;
+}
+
+// Sixteen bytes that all exist, or zeros.
+SPA_DEVICE void CopyChunk(const Call& call, unsigned char* to,
+                          const std::uint16_t* from, unsigned count) {
+  simt::CopyAsync<kChunkBytes>(to, count != 0 ? from : call.x, count != 0);
+}
+
+// Up to eight numbers, zeros behind them, in pieces of 8, 4 or 2 bytes as they
+// lie; `at` returns one of them.
+template <class At>
+SPA_DEVICE void CopyPieces(const Call& call, unsigned char* to,
+                           const std::uint16_t* from, unsigned count,
+                           const At& at) {
+  SPA_ROLLED
+  for (unsigned i = 0; i < kChunk; i += 4) {
+    unsigned char* place = to + 2 * i;
+    if (call.x_vector == 8) {
+      const bool is_real = i < count;
+      simt::CopyAsync<8>(place, is_real ? from + i : call.x, is_real);
+      continue;
+    }
+    SPA_ROLLED
+    for (unsigned j = i; j < i + 4; j += 2, place += 4) {
+      if (call.x_vector == 4) {
+        const bool is_real = j < count;
+        simt::CopyAsync<4>(place, is_real ? from + j : call.x, is_real);
+      } else {
+        const std::uint32_t low = j < count ? at(j) : 0;
+        const std::uint32_t high = j + 1 < count ? at(j + 1) : 0;
+        simt::StoreShared(reinterpret_cast<std::uint32_t*>(place),
+                          low | high << 16);
+      }
+    }
+  }
 }
 
 template <unsigned kPositions, unsigned kThreads, class Slabs>
@@ -72,25 +74,34 @@ SPA_DEVICE void LoadTokens(const Call& call, const Slabs& slabs,
                            std::uint32_t slab, const Origin& origin,
                            unsigned char* to) {
   constexpr unsigned kChunks = kSlab / kChunk;
+  constexpr unsigned kLines = kThreads / kChunks;  // at a time
   const unsigned chunk = simt::ThreadX() % kChunks;
   const std::uint32_t step = slab * kSlabSteps + chunk / 2;
   const std::uint32_t columns = call.weight.columns;
   const std::uint64_t column =
       step < slabs.steps() ? slabs.Column(step) + chunk % 2 * kChunk : columns;
   const unsigned count = UpToChunk(column, columns);
-  SPA_UNROLL
-  for (unsigned i = 0; i < kPositions; i += kThreads / kChunks) {
-    const unsigned line = i + simt::ThreadX() / kChunks;
+  const auto load = [&](unsigned first, const auto& copy) {
+    const unsigned line = first + simt::ThreadX() / kChunks;
     const std::uint64_t position = origin.position + line;
-    const std::uint16_t* from = call.x + position * columns + column;
-    unsigned char* place =
-        to + (line * kChunks + SwizzledChunk(line, chunk)) * kChunkBytes;
-    const unsigned here = position < call.positions ? count : 0;
-    if (call.x_vector > 2) {
-      CopyNumbers(call, place, from, here);
-    } else {
-      CopySingly(place, here, [&](unsigned j) { return from[j]; });
+    copy(to + (line * kChunks + SwizzledChunk(line, chunk)) * kChunkBytes,
+         call.x + position * columns + column,
+         position < call.positions ? count : 0);
+  };
+  if (call.x_vector == kChunkBytes) {
+    SPA_UNROLL
+    for (unsigned i = 0; i < kPositions; i += kLines) {
+      load(i, [&](unsigned char* place, const std::uint16_t* from,
+                  unsigned here) { CopyChunk(call, place, from, here); });
     }
+    return;
+  }
+  SPA_ROLLED
+  for (unsigned i = 0; i < kPositions; i += kLines) {
+    load(i, [&](unsigned char* place, const std::uint16_t* from,
+                unsigned here) {
+      CopyPieces(call, place, from, here, [&](unsigned j) { return from[j]; });
+    });
   }
 }
 
@@ -107,27 +118,35 @@ SPA_DEVICE void LoadPlanes(const Call& call, const Slabs& slabs,
                            unsigned char* to) {
   constexpr unsigned kChunks = kPositions / kChunk;
   const std::uint32_t columns = call.weight.columns;
-  SPA_UNROLL
-  for (unsigned i = 0; i < kSlab * kChunks; i += kThreads) {
-    const unsigned line = (i + simt::ThreadX()) / kChunks;
-    const unsigned chunk = (i + simt::ThreadX()) % kChunks;
+  const auto load = [&](unsigned first, const auto& copy) {
+    const unsigned line = (first + simt::ThreadX()) / kChunks;
+    const unsigned chunk = (first + simt::ThreadX()) % kChunks;
     const std::uint32_t step = slab * kSlabSteps + line / kStep;
     const std::uint64_t column =
         step < slabs.steps() ? slabs.Column(step) + line % kStep : columns;
     const std::uint64_t position = origin.position + chunk * kChunk;
-    const std::uint16_t* plane =
-        call.x + (origin.image * columns + column) * call.x_plane;
-    unsigned char* place =
-        to + (line * kChunks + SwizzledChunk(line, chunk)) * kChunkBytes;
-    const unsigned here =
-        column < columns ? UpToChunk(position, call.positions) : 0;
-    if (call.x_vector > 2) {
-      CopyNumbers(call, place, plane + position, here);
-    } else {
-      CopySingly(place, here, [&](unsigned j) {
-        return plane[PixelOffset(call.pixels, position + j)];
+    copy(to + (line * kChunks + SwizzledChunk(line, chunk)) * kChunkBytes,
+         call.x + (origin.image * columns + column) * call.x_plane, position,
+         column < columns ? UpToChunk(position, call.positions) : 0);
+  };
+  if (call.x_vector == kChunkBytes) {
+    SPA_UNROLL
+    for (unsigned i = 0; i < kSlab * kChunks; i += kThreads) {
+      load(i, [&](unsigned char* place, const std::uint16_t* plane,
+                  std::uint64_t position, unsigned here) {
+        CopyChunk(call, place, plane + position, here);
       });
     }
+    return;
+  }
+  SPA_ROLLED
+  for (unsigned i = 0; i < kSlab * kChunks; i += kThreads) {
+    load(i, [&](unsigned char* place, const std::uint16_t* plane,
+                std::uint64_t position, unsigned here) {
+      CopyPieces(call, place, plane + position, here, [&](unsigned j) {
+        return plane[PixelOffset(call.pixels, position + j)];
+      });
+    });
   }
 }
 
