@@ -14,6 +14,7 @@ from typing import Any
 
 from spa_onnx import __version__
 from spa_onnx.doctor.check import REINSTALL, Check, Diagnosis
+from spa_onnx.doctor.gpu import gpu_facts
 from spa_onnx.doctor.processor import instruction_sets, processor, threads
 from spa_onnx.runtime.kernels import KernelSet, LibraryError, library_version, list_kernels
 from spa_onnx.runtime.library import KernelsMissingError, library_path
@@ -30,7 +31,7 @@ SELF_TEST_SECONDS = 120.0
 
 
 def examine(tell: Callable[[str], None]) -> Diagnosis:
-    """Examine Python, packages, the runtime, the library and every operator."""
+    """Examine Python, packages, the runtime, the libraries, every operator, and the GPU."""
     facts = {
         "spa-onnx": __version__,
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -44,6 +45,7 @@ def examine(tell: Callable[[str], None]) -> Diagnosis:
     runtime = _runtime(facts)
     tell("native library")
     library, kernels = _library(facts)
+    facts |= gpu_facts()
     checks += [runtime, library]
     if runtime.passed and library.passed:
         tell("self-test")

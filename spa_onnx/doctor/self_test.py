@@ -1,4 +1,4 @@
-"""Run every ``ai.spa`` operator once and compare it with numpy.
+"""Run every ``ai.spa`` operator and every kernel for GPUs, and compare them with numpy.
 
 As a program, ``python -m spa_onnx.doctor.self_test``, it prints what it finds as lines of JSON, one
 for each case: so a kernel that the processor cannot run ends that process and no other.
@@ -10,11 +10,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from spa_onnx.doctor.check import REINSTALL, Check
+from spa_onnx.doctor.gpu import gpu_checks
 from spa_onnx.doctor.op_models import (
     Float32Array,
     OpCase,
@@ -96,8 +98,8 @@ def try_case(case: OpCase) -> Check:
 
 def main() -> None:
     """Print every check as it is done."""
-    for case in cases():
-        json.dump(asdict(try_case(case)), sys.stdout)
+    for check in chain(map(try_case, cases()), gpu_checks()):
+        json.dump(asdict(check), sys.stdout)
         print(flush=True)  # what follows may end the process
 
 

@@ -15,6 +15,12 @@ from spa_onnx.doctor.examine import examine, numeric, self_test
 from tests.runtime_kernels.kernel_library import kernel_sets, needs_kernels
 
 
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave kernels for GPUs to the tests of their own."""
+    monkeypatch.setenv("SPA_ONNX_CUDA_KERNELS", "gone.so")
+
+
 def ignore(_stage: str) -> None:
     """Be told of stages."""
 
