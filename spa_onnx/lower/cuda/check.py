@@ -13,6 +13,7 @@ from pathlib import Path
 
 from spa_onnx.errors import LoweredDiffersError, LoweredRefusedError, OriginalRefusedError
 from spa_onnx.execute.runtime import open_session
+from spa_onnx.execute.session import RefusedError
 from spa_onnx.lower.check import MOST, ROUNDING, Agreement
 from spa_onnx.lower.cuda.errors import RangeError
 from spa_onnx.lower.cuda.sessions import Sessions, Tensors
@@ -78,11 +79,14 @@ class HalfCheck:
 
     def _reference(self, names: list[str]) -> tuple[Tensors, list[float]]:
         """Return the outputs in float32, and how far the original is from each."""
-        made = open_session(self.exact.model, self.exact.weights, names, memory=self.memory)
-        exact = made.run(names, self.feeds)
+        refused = partial(OriginalRefusedError, self.label)
+        try:
+            made = open_session(self.exact.model, self.exact.weights, names, memory=self.memory)
+            exact = made.run(names, self.feeds)
+        except RefusedError as failure:
+            raise refused(str(failure)) from failure
         if not self.sessions.compute_in(self.values):
             return exact, [0.0] * len(names)
-        refused = partial(OriginalRefusedError, self.label)
         session = self.sessions.open(self.original, refused)
         own = self.sessions.outputs(session, self.feeds, refused)
         roundings = [distance(a, b, magnitude(b)) for a, b in zip(own, exact, strict=True)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from spa_onnx.execute.piecewise import run_values, value_of
-from spa_onnx.execute.session import FATAL, RefusedError, numbers_of, run_options
+from spa_onnx.execute.session import FATAL, RefusedError, WholeSession, run_options
 from spa_onnx.latency.measure import Run
 from spa_onnx.lower.cuda.errors import NoProviderError
 from spa_onnx.lower.sizes import Feeds
@@ -90,11 +90,13 @@ class Sessions:
 
     def outputs(self, session: ort.InferenceSession, feeds: Feeds, refused: Refused) -> Tensors:
         """Return the outputs of a model, in host memory."""
-        given = {name: value_of(array) for name, array in typed(session, feeds).items()}
-        names = [entry.name for entry in session.get_outputs()]
+        given, names = typed(session, feeds), [entry.name for entry in session.get_outputs()]
+        entries = (*session.get_inputs(), *session.get_outputs())
         try:
-            found = run_values(session, names, given)
-            return [array_of(value) for value in found]
+            if not any("bfloat16" in entry.type for entry in entries):
+                return WholeSession(session).run(names, given)
+            values = {name: value_of(array) for name, array in given.items()}
+            return list(map(array_of, run_values(session, names, values)))
         except RefusedError as failure:
             raise refused(str(failure)) from failure
 
@@ -148,9 +150,13 @@ HALF: Mapping[str, np.dtype[Any]] = {
 
 
 def array_of(value: ort.OrtValue) -> NDArray[Any]:
-    """Return a value in host memory as an array; ONNX Runtime has none of bfloat16."""
-    if not value.has_value() or not value.is_tensor():
-        return numbers_of(value.numpy() if value.has_value() else None)
+    """Return a value in host memory as an array; ONNX Runtime has none of bfloat16.
+
+    Raises:
+        RefusedError: it is no tensor.
+    """
+    if not value.is_tensor():
+        raise RefusedError("sequences beside tensors of bfloat16 cannot be read.")
     if value.element_type() != TensorProto.BFLOAT16:
         return np.array(value.numpy())
     size = prod(value.shape())

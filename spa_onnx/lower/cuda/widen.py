@@ -29,8 +29,7 @@ def widened(loaded: LoadedModel) -> LoadedModel:
     """Return a model that computes in float32 wherever another computes in 16 bits."""
     model = onnx.ModelProto()
     model.CopyFrom(loaded.skeleton)
-    graphs = list(all_graphs(model.graph))
-    for graph in graphs:
+    for graph in reversed(list(all_graphs(model.graph))):  # bodies before nodes are copied
         casts = [*_cast_initializers(graph), *_cast_constants(graph)]
         for node in graph.node:
             _widen_attributes(node)

@@ -4,6 +4,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.runtime_kernels.cuda_library import needs_emulator
 from tests.runtime_kernels.kernel_library import needs_kernels
 from tests.spa_onnx.cli.commands import leftovers, read_model, run, write_model
 from tests.spa_onnx.cli.test_wrong_inputs import refused
@@ -82,3 +83,51 @@ def test_undoing_needs_no_library(sparse: Path, monkeypatch: pytest.MonkeyPatch)
     result = run("lower", lowered, "-o", back, "--undo")
     assert result.exit_code == 0, result.output
     assert "not compared" in result.stdout
+
+
+@pytest.fixture
+def no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPA_ONNX_CUDA_KERNELS", raising=False)
+    monkeypatch.setenv("SPA_ONNX_KERNELS", str(tmp_path / "libspa_onnx_kernels.so"))
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_lowering_for_cuda_without_a_gpu(sparse: Path) -> None:
+    target, report = sparse.with_name("lowered.onnx"), sparse.with_name("report.json")
+    common = ("lower", sparse, "-o", target, "--target", "cuda")
+    refused(3, "Add --precision float16", *common)
+    refused(3, "or add --force", *common, "--precision", "float16")
+    assert not target.exists()
+    result = run(*common, "--precision", "float16", "--force", "--report", report)
+    assert result.exit_code == 0, result.output
+    assert "note     nothing was measured" in result.stdout
+    assert "neither run nor compared" in result.stdout
+    assert "check" not in result.stdout
+    told = json.loads(report.read_text())
+    assert (told["target"], told["device"], told["difference"]) == ("cuda", "", None)
+    result = run("lower", target, "-o", sparse.with_name("back.onnx"), "--undo")
+    assert result.exit_code == 0, result.output
+    assert "not compared" in result.stdout
+    assert leftovers(sparse.parent) == []
+
+
+@needs_kernels
+@needs_emulator
+def test_lowering_for_cuda_and_back(sparse: Path) -> None:
+    lowered, back = sparse.with_name("lowered.onnx"), sparse.with_name("back.onnx")
+    options = ("--target", "cuda", "--precision", "float16", "--force")
+    result = run("lower", sparse, "-o", lowered, *options)
+    assert result.exit_code == 0, result.output
+    assert "lowered  2 of 2 layers" in result.stdout
+    assert "x as fast (emulated)" in result.stdout
+    assert "of the outputs' scale from the same in float32" in result.stdout
+    result = run("lower", lowered, "-o", back, "--undo")
+    assert result.exit_code == 0, result.output
+    assert "check" in result.stdout
+
+
+def test_options_that_contradict_the_target(sparse: Path) -> None:
+    target = sparse.with_name("lowered.onnx")
+    refused(2, "goes with --target cuda", "lower", sparse, "-o", target, "--precision", "float16")
+    refused(2, "the model tells", "lower", sparse, "-o", target, "--undo", "--target", "cuda")
+    refused(2, "'gpu' is not one of", "lower", sparse, "-o", target, "--target", "gpu")

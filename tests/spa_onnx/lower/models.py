@@ -200,6 +200,8 @@ def feeds_of(model: onnx.ModelProto, batch: int = 2) -> dict[str, Array]:
     rng = np.random.default_rng(1)
     found = {}
     for entry in model.graph.input:
-        shape = [d.dim_value or batch for d in entry.type.tensor_type.shape.dim]
-        found[entry.name] = rng.standard_normal(shape).astype(np.float32)
+        kind = entry.type.tensor_type
+        shape = [d.dim_value or batch for d in kind.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        found[entry.name] = rng.standard_normal(shape).astype(dtype)
     return found

@@ -2,37 +2,72 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pytest
+from ml_dtypes import bfloat16
+from onnx import TensorProto
 
 from spa_onnx.load.model import load
 from spa_onnx.lower.activations import Activation, Match, match_activation
 from spa_onnx.lower.view import View
 from spa_onnx.normalise.graph import normalise
+from spa_onnx.runtime.packed_kinds import ValueType
 from tests.builders import GraphBuilder
 from tests.spa_onnx.lower.models import SPELLINGS
 
 Make = Callable[[GraphBuilder, str], str]
 
 
-def matched(make: Make, opset: int = 17) -> tuple[Match | None, str]:
+KINDS = {
+    ValueType.FLOAT32: (np.float32, 17),
+    ValueType.FLOAT16: (np.float16, 17),
+    ValueType.BFLOAT16: (bfloat16, 22),
+}
+
+
+def matched(
+    make: Make, kind: ValueType = ValueType.FLOAT32, opset: int | None = None
+) -> tuple[Match | None, str]:
     """Return what is found behind an input, and the last tensor."""
-    g = GraphBuilder(opset)
+    dtype, oldest = KINDS[kind]
+    g = GraphBuilder(opset or oldest, dtype=dtype)
     last = make(g, g.input("x", (2, 5)))
     view = View.of(normalise(load(g.model(last))))
-    return match_activation(view, "x"), last
+    return match_activation(view, "x", kind), last
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_every_spelling_is_known_by_what_it_computes(name: str) -> None:
+def test_every_spelling_is_known_by_what_it_computes(name: str, kind: ValueType) -> None:
     expected, make = SPELLINGS[name]
-    match, last = matched(make)
+    match, last = matched(make, kind)
     assert match is not None
     assert (match.activation.name, match.result) == (expected, last)
 
 
+def in_float32(g: GraphBuilder, x: str) -> str:
+    """Spell ReLU in float32, as converters do where they mistrust a type."""
+    wide = g.node("Cast", [x], to=int(TensorProto.FLOAT))
+    zero = g.constant(np.array(0, np.float32))
+    return g.node("Cast", [g.node("Max", [wide, zero])], to=int(TensorProto.FLOAT16))
+
+
+def test_float32_in_between_is_what_kernels_compute_in_too() -> None:
+    match, last = matched(in_float32, ValueType.FLOAT16)
+    assert match is not None
+    assert (match.activation.name, match.result, len(match.nodes)) == ("relu", last, 3)
+
+
+def test_a_result_of_another_type_is_not_swallowed() -> None:
+    match, _ = matched(
+        lambda g, x: g.relu(g.node("Cast", [x], to=int(TensorProto.FLOAT))), ValueType.FLOAT16
+    )
+    assert match is None
+
+
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 def test_the_operator_gelu_is_known(approximate: str) -> None:
-    match, _ = matched(lambda g, x: g.node("Gelu", [x], approximate=approximate), 20)
+    match, _ = matched(lambda g, x: g.node("Gelu", [x], approximate=approximate), opset=20)
     assert match is not None
     assert match.activation.name == ("gelu" if approximate == "none" else "gelu_tanh")
 
@@ -69,9 +104,10 @@ OTHERS: Mapping[str, Make] = {
 }
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_functions_are_none(name: str) -> None:
-    match, _ = matched(OTHERS[name])
+def test_other_functions_are_none(name: str, kind: ValueType) -> None:
+    match, _ = matched(OTHERS[name], kind)
     assert match is None
 
 

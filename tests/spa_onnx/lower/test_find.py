@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
+from ml_dtypes import bfloat16
 
 from spa_onnx.load.model import load
-from spa_onnx.lower.find import Found, find_layers
+from spa_onnx.lower.config import Target
+from spa_onnx.lower.find import Found, find_layers, is_refused_for_float32
 from spa_onnx.lower.view import View
 from spa_onnx.normalise.graph import normalise
+from spa_onnx.runtime.packed_kinds import ValueType
 from tests.builders import GraphBuilder
-from tests.spa_onnx.lower.models import batch_norm, conv, linear, picture, sparse
+from tests.spa_onnx.lower.models import MODELS, batch_norm, built, conv, linear, picture, sparse
 
 
-def found_in(model: onnx.ModelProto) -> Found:
-    return find_layers(View.of(normalise(load(model))))
+def found_in(model: onnx.ModelProto, target: Target = "cpu") -> Found:
+    return find_layers(View.of(normalise(load(model))), target)
 
 
 def found(make: Callable[[GraphBuilder], str]) -> Found:
@@ -74,6 +79,64 @@ def test_other_precisions_are_refused() -> None:
     assert [r.reason for r in result.refusals] == [
         "its weight is float16, kernels compute in float32"
     ]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text"),
+    [
+        (
+            np.float32,
+            "its weight is float32, kernels for CUDA compute in float16 and bfloat16; "
+            "--precision float16 converts it",
+        ),
+        (np.float64, "its weight is double, kernels for CUDA compute in float16 and bfloat16"),
+    ],
+)
+def test_other_precisions_are_refused_for_cuda(dtype: npt.DTypeLike, text: str) -> None:
+    g = GraphBuilder(dtype=dtype)
+    result = found_in(g.model(g.matmul(g.input("x", (4, 10)), g.weight(10, 3))), "cuda")
+    assert [r.reason for r in result.refusals] == [text]
+    assert [is_refused_for_float32(r) for r in result.refusals] == [dtype == np.float32]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: conv(g, picture(g), 4, 3),
+        lambda g: conv(g, picture(g), 4, pads=[1, 0, 0, 0]),
+        lambda g: conv(g, picture(g), 4, group=2),
+        lambda g: conv(g, picture(g), 4, dilations=[2, 2]),
+        lambda g: g.conv(picture(g), 6, 3, groups=6),
+    ],
+    ids=["3x3", "padded", "groups", "dilated", "depthwise"],
+)
+def test_convolutions_for_cuda_see_one_place(make: Callable[[GraphBuilder], str]) -> None:
+    result = found_in(built(make, dtype=np.float16), "cuda")
+    assert not result.layers
+    (refusal,) = result.refusals
+    assert "do convolutions of 1 x 1 only, without padding, dilation and gr" in refusal.reason
+
+
+HALF = [(np.float16, 17, ValueType.FLOAT16), (bfloat16, 22, ValueType.BFLOAT16)]
+
+
+@pytest.mark.parametrize(("dtype", "opset", "values"), HALF)
+@pytest.mark.parametrize("name", ["1x1 with stride", "two branches", "perceptron", "gemm"])
+def test_what_follows_is_fused_for_cuda_as_for_the_processor(
+    name: str, dtype: npt.DTypeLike, opset: int, values: ValueType
+) -> None:
+    expected = found_in(built(MODELS[name], opset)).layers
+    layers = found_in(built(MODELS[name], opset, dtype), "cuda").layers
+    assert layers == tuple(replace(layer, values=values) for layer in expected)
+
+
+def test_a_norm_of_float32_is_folded_into_a_convolution_of_float16() -> None:
+    g = GraphBuilder(dtype=np.float16)
+    y = conv(g, picture(g), 6)
+    moments = [g.constant(np.full(6, v, np.float32)) for v in (1.5, 0.5, 0.25, 2.0)]
+    z = g.node("BatchNormalization", [y, *moments])
+    (layer,) = found_in(g.model(z), "cuda").layers
+    assert layer.y == z
 
 
 def test_padding_that_depends_on_the_input_is_refused() -> None:

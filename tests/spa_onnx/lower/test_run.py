@@ -78,6 +78,7 @@ def test_a_model_is_lowered_and_computes_the_same(
     report = lower(model, target, config, watch=WATCH)
     assert [layer.packing != "" for layer in report.lowered] == [True, True]
     assert report.times[-1].ratio == times["model"]
+    assert report.difference is not None
     assert report.difference < 1e-5
     feeds = feeds_of(onnx.load(str(model)))
     for a, b in zip(outputs(target, feeds), outputs(model, feeds), strict=True):

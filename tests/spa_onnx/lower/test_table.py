@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from spa_onnx.load.model import load
 from spa_onnx.lower.find import find_layers
 from spa_onnx.lower.packings import Packing, Zeros, count_zeros
-from spa_onnx.lower.table import CACHE_VARIABLE, Machine, Table, cache_folder
+from spa_onnx.lower.table import CACHE_VARIABLE, Machine, Table, cache_folder, line_of
 from spa_onnx.lower.trial import Timing, Trial
 from spa_onnx.lower.view import View
 from spa_onnx.lower.weights import matrix
 from spa_onnx.normalise.graph import normalise
+from spa_onnx.runtime.packed_kinds import HALVES
 from tests.spa_onnx.lower.models import MODELS, built
 
 MACHINE = Machine("fast", 1, "library", "1.0")
@@ -95,6 +97,15 @@ def test_layers_with_other_zeros_have_lines_of_their_own(tmp_path: Path) -> None
     assert watch.count == 3
     table.timing(trial, Zeros(0.0, {4: 0.0}, 0.0))
     assert watch.count == 4
+
+
+def test_types_of_values_have_lines_of_their_own() -> None:
+    trial, zeros = some_trial()
+    line = line_of(trial, zeros)
+    assert "values" not in line
+    for values in HALVES:
+        half = replace(trial, layer=replace(trial.layer, values=values))
+        assert json.loads(line_of(half, zeros))["values"] == values.dtype.name
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,8 @@ from ml_dtypes import bfloat16
 
 from spa_onnx.runtime.cuda import CudaError, CudaLayer, CudaLayerError, CudaLibrary, dtype_of
 from spa_onnx.runtime.cuda_abi import CudaLibraryError
-from spa_onnx.runtime.library import CUDA_VARIABLE
 from spa_onnx.runtime.packing import pack_bitmask
-
-needs_cuda_library = pytest.mark.skipif(
-    not os.environ.get(CUDA_VARIABLE), reason=f"{CUDA_VARIABLE} names no CUDA library"
-)
+from tests.runtime_kernels.cuda_library import needs_cuda_library, needs_gpu
 
 ROWS, COLUMNS = 5, 24
 
@@ -72,8 +67,9 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_arrays_that_make_no_layer_are_refused(name: str) -> None:
     text, changed = WRONG[name]
+    arrays: dict[str, Any] = {"packed": PACKED, "x": array(2, COLUMNS), **changed}
     with pytest.raises(CudaLayerError, match=text):
-        CudaLayer(**{"packed": PACKED, "x": array(2, COLUMNS), **changed})
+        CudaLayer(**arrays)
 
 
 def test_a_file_that_is_no_library_is_named(tmp_path: Path) -> None:
@@ -135,13 +131,15 @@ def test_layers_are_timed_until_they_are_closed() -> None:
             runner.time(0)
     with pytest.raises(CudaError, match="is closed"):
         runner.time(1)
-    if library.device().emulated:
-        with pytest.raises(CudaError, match="cuBLASLt is not there"):
-            library.prepare_dense(16, 16, 2, "float16")
-    else:
-        with library.prepare_dense(16, 16, 2, "float16", copies=2) as dense:
-            assert dense.time(1) >= 0
     with library.prepare_read(1 << 12) as read:
         assert read.time(1) >= 0
     with pytest.raises(CudaError, match="copies is 0"):
         library.prepare(CudaLayer(PACKED, array(1, COLUMNS)), copies=0)
+
+
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(name, marks=needs_gpu) for name in ("float16", "bfloat16")]
+)
+def test_the_dense_product_is_timed(dtype: Any) -> None:
+    with CudaLibrary.open().prepare_dense(64, 64, 2, dtype, copies=2) as dense:
+        assert dense.time(3) > 0
