@@ -76,6 +76,12 @@ struct Grid {
 void Launch(const void* function, const Grid& grid, const void* params,
             std::size_t params_size, Stream stream);
 
+// Waits until a stream is done with what was started.
+void Wait(Stream stream);
+
+// Whether what is started on a stream is recorded in a graph.
+bool IsRecording(Stream stream);
+
 // What was started on a stream meanwhile, to be started again as one.
 class Graph {
  public:

@@ -80,6 +80,9 @@ void Free(void* memory) noexcept { cudaFree(memory); }
 void CopyToDevice(void* to, const void* from, std::size_t bytes) {
   Check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice),
         "copying to a device");
+  // It returns when it has read what it copies, and streams of our own do not
+  // wait for the rest.
+  Check(cudaStreamSynchronize(nullptr), "copying to a device");
 }
 
 void CopyToHost(void* to, const void* from, std::size_t bytes) {
@@ -100,6 +103,17 @@ void Launch(const void* function, const Grid& grid, const void* params,
   Check(cudaLaunchKernel(function, dim3(grid.blocks), dim3(grid.threads),
                          arguments, grid.shared_bytes, StreamOf(stream)),
         "starting a kernel");
+}
+
+void Wait(Stream stream) {
+  Check(cudaStreamSynchronize(StreamOf(stream)), "waiting for a stream");
+}
+
+bool IsRecording(Stream stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  Check(cudaStreamIsCapturing(StreamOf(stream), &status),
+        "asking what a stream does");
+  return status != cudaStreamCaptureStatusNone;
 }
 
 Graph::Graph(Stream stream) : stream_(stream) {
@@ -153,9 +167,7 @@ OwnStream::OwnStream() {
 
 OwnStream::~OwnStream() { cudaStreamDestroy(StreamOf(stream_)); }
 
-void OwnStream::Wait() const {
-  Check(cudaStreamSynchronize(StreamOf(stream_)), "waiting for a stream");
-}
+void OwnStream::Wait() const { gpu::Wait(stream_); }
 
 Watch::Watch(Stream stream) : stream_(stream) {
   cudaEvent_t begin = nullptr, end = nullptr;

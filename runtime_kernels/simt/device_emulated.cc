@@ -134,6 +134,10 @@ void Launch(const void* function, const Grid& grid, const void* params,
   });
 }
 
+void Wait(Stream) { RefuseWhileRecording("a stream is waited for"); }
+
+bool IsRecording(Stream) { return recording != nullptr; }
+
 Graph::Graph(Stream stream) : stream_(stream), graph_(new Recorded) {
   RefuseWhileRecording("another is begun");
   recording = static_cast<Recorded*>(graph_);
@@ -155,7 +159,7 @@ void Graph::Start() const {
 
 OwnStream::OwnStream() : stream_(&the_stream) {}
 OwnStream::~OwnStream() = default;
-void OwnStream::Wait() const {}
+void OwnStream::Wait() const { gpu::Wait(stream_); }
 
 Watch::Watch(Stream stream) : stream_(stream), begin_(new Clock::time_point) {}
 Watch::~Watch() { delete static_cast<Clock::time_point*>(begin_); }
@@ -169,8 +173,9 @@ double Watch::End() {
 
 }  // namespace spa::gpu
 
-// For tests: what the device says of itself from now on, and how many bytes of
-// it are allocated.
+// For tests: what the device says of itself from now on, how many bytes of it
+// are allocated, and whether what the calling thread starts is recorded, to be
+// forgotten.
 extern "C" {
 
 SPA_EXPORT void SpaEmulateDevice(int major, int minor, std::uint64_t shared,
@@ -179,4 +184,10 @@ SPA_EXPORT void SpaEmulateDevice(int major, int minor, std::uint64_t shared,
 }
 
 SPA_EXPORT std::uint64_t SpaEmulatedBytes() { return spa::gpu::used; }
+
+SPA_EXPORT void SpaEmulateRecording(int on) {
+  thread_local spa::gpu::Recorded forgotten;
+  forgotten.clear();
+  spa::gpu::recording = on != 0 ? &forgotten : nullptr;
+}
 }

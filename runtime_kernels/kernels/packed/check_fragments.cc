@@ -2,14 +2,13 @@
 
 #include <string>
 
+#include "kernels/packed/fragment.h"
 #include "kernels/packed/header.h"
 #include "kernels/packed/view.h"
 
 namespace spa {
 namespace {
 
-constexpr std::size_t kFragment = kFragmentLanes * kFragmentValues;
-constexpr std::size_t kGroup = 4;  // columns, of which two are stored
 constexpr std::uint32_t kNoBlock = 0x44444444;  // metadata
 // Bit k: the two places in the four bits of k rise.
 constexpr std::uint32_t kRising =
@@ -28,27 +27,11 @@ void ExpectZero(const Packed& weight, std::size_t value) {
                " columns is not 0");
 }
 
-// Where a value of a fragment belongs.
-std::size_t FragmentRow(std::size_t value) {
-  return value / kFragmentValues / 4 + 8 * (value / 2 % 2);
-}
-
-std::size_t FragmentColumn(std::size_t value) {
-  return 2 * (value / kFragmentValues % 4) + value % 2 + 8 * (value / 4 % 2);
-}
-
 // The column of a block that its k-th stored value belongs to.
 std::size_t ColumnWithin(const Packed& weight, std::size_t k) {
   if (weight.kind != Kind::kTiles) return k % weight.block_columns;
   const std::size_t step = kFragment * (weight.block_rows / kFragmentSide);
   return kFragmentSide * (k / step) + FragmentColumn(k % kFragment);
-}
-
-std::uint32_t MetadataAt(const Packed& weight, std::size_t row_block,
-                         std::size_t pair, std::size_t lane) {
-  const std::size_t before = row_block * BlockPairs(weight) + pair;
-  return ElementAt<std::uint32_t>(weight.indices,
-                                  before * kFragmentLanes + lane);
 }
 
 // The columns of a word all rise; a word of no block is what it has to be.
@@ -62,18 +45,6 @@ void CheckWord(const Packed& weight, std::size_t pair, std::size_t lane,
   if (block >= BlockPlaces(weight) && word != kNoBlock) {
     RefusePacked("metadata beyond the last block is not 0x44444444");
   }
-}
-
-// The column that a stored value of a block belongs to.
-std::size_t StoredColumn(const Packed& weight, std::size_t row_block,
-                         std::size_t place, std::size_t value) {
-  const std::size_t row = FragmentRow(value);
-  const std::size_t stored = FragmentColumn(value);
-  const std::size_t group = stored / 2;
-  const std::size_t lane = 4 * (row % 8) + 2 * (place % 2) + group / 4;
-  const std::uint32_t word = MetadataAt(weight, row_block, place / 2, lane);
-  const std::size_t bit = 16 * (row / 8) + 4 * (group % 4) + 2 * (stored % 2);
-  return weight.block_columns * place + kGroup * group + (word >> bit & 3u);
 }
 
 }  // namespace
