@@ -30,20 +30,29 @@ Constant = Callable[[str, NDArray[Any]], str]
 
 
 def lowered_node(
-    layer: Layer, weight: str, bias: str, *, name: str, tile: int = 0
+    layer: Layer, weight: str, bias: str, *, name: str, tile: int = 0, engine: str = ""
 ) -> onnx.NodeProto:
-    """Return the operator that does a layer with a stored weight."""
+    """Return the operator that does a layer with a stored weight.
+
+    Args:
+        layer: the layer.
+        weight: name of the packed weight.
+        bias: name of what is added; "" for nothing.
+        name: of the node.
+        tile: hint to kernels; 0 for none.
+        engine: another library that is to do it, if it is there; "" for our kernels.
+    """
     inputs = [layer.x, weight, bias, layer.residual]
     while not inputs[-1]:
         inputs.pop()
     op = SPARSE_LINEAR if layer.kind == "linear" else SPARSE_CONV
     node = helper.make_node(op, inputs, [layer.y], name=name, domain=DOMAIN)
-    for key, value in _attributes(layer, tile):
+    for key, value in _attributes(layer, tile, engine):
         node.attribute.append(helper.make_attribute(key, value))
     return node
 
 
-def _attributes(layer: Layer, tile: int) -> Iterator[tuple[str, Any]]:
+def _attributes(layer: Layer, tile: int, engine: str) -> Iterator[tuple[str, Any]]:
     if layer.kind == "linear":
         yield "out_features", layer.shape[0]
     if layer.window is not None:
@@ -60,6 +69,8 @@ def _attributes(layer: Layer, tile: int) -> Iterator[tuple[str, Any]]:
         yield "clip_max", min(layer.activation.high, GREATEST)
     if tile:
         yield "tile", tile
+    if engine:
+        yield "engine", engine
 
 
 GROUP = "group"

@@ -54,6 +54,7 @@ class Packing:
         chunk: columns that are stored together; 0 for all.
         tile: vectors or tokens that the kernel does at once; 0 leaves it to the kernel.
         block_columns: columns of a tile for tensor cores.
+        engine: library that multiplies with it in place of our kernels; "" for none.
     """
 
     kind: int
@@ -61,6 +62,7 @@ class Packing:
     chunk: int = 0
     tile: int = 0
     block_columns: int = 1
+    engine: str = ""
 
     def __str__(self) -> str:
         match Kind(self.kind):
@@ -74,12 +76,12 @@ class Packing:
             case Kind.TILES:
                 return f"tiles {self.block_rows}x{self.block_columns}"
             case Kind.TWO_OF_FOUR:
-                return "2:4"
+                return f"2:4 by {self.engine}" if self.engine else "2:4"
 
     @property
     def stored(self) -> Packing:
         """Return what tells the bytes from those of other packings."""
-        return replace(self, tile=0)
+        return replace(self, tile=0, engine="")
 
     def pack(self, matrix: Floats, values: ValueType = ValueType.FLOAT32) -> bytes:
         """Return the bytes of a matrix, its values stored in a type."""

@@ -20,7 +20,7 @@ from spa_onnx.lower.weights import Floats, bias, matrix
 from spa_onnx.normalise.graph import Graph
 from spa_onnx.rewrite.apply import Rewritten
 from spa_onnx.rewrite.payload import SCHEME, ArrayPayload, Payload, refer
-from spa_onnx.runtime.packed_kinds import ValueType
+from spa_onnx.runtime.packed_kinds import Kind, ValueType
 from spa_onnx.runtime.packing import pack_diagonal
 
 VERSION = 1
@@ -101,9 +101,9 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
             packed[key] = _stored(view, store, lowering)
         offset = bias(view, layer)
         name = "" if offset is None else store.add(f"{layer.y}/bias", layer.rounded(offset))
-        tile = lowering.packing.tile if lowering.packing else 0
+        way = lowering.packing or Packing(Kind.BLOCKS)
         label = model.graph.node[layer.nodes[0]].name or layer.y
-        node = lowered_node(layer, packed[key], name, name=label, tile=tile)
+        node = lowered_node(layer, packed[key], name, name=label, tile=way.tile, engine=way.engine)
         places.setdefault(layer.place, []).append(node)
         gone.update(layer.nodes)
     if lowerings:

@@ -28,7 +28,7 @@ from spa_onnx.lower.cuda.errors import Float32ModelError
 from spa_onnx.lower.cuda.place import Place, find_place
 from spa_onnx.lower.cuda.precision import to_float16
 from spa_onnx.lower.cuda.trial import measure
-from spa_onnx.lower.cuda.ways import count_tiles, ways_to_pack
+from spa_onnx.lower.cuda.ways import by_engine, count_tiles, ways_to_pack
 from spa_onnx.lower.cuda.widen import widened
 from spa_onnx.lower.find import Found, find_layers, is_refused_for_float32
 from spa_onnx.lower.finish import Decided, Judge
@@ -188,7 +188,8 @@ def _timed(
     ways = ways_to_pack(zeros, tokens=tokens, is_linear=layer.kind == "linear")
     trial = Trial(layer, partial(matrix, view, layer.source), bias(view, layer), x, y, tuple(ways))
     timing = None if table is None else table.timing(trial, zeros)
-    return Timed(layer, zeros, timing, {str(way): way for way in ways}, (x, y), is_wanted=True)
+    names = {str(way): way for way in (*ways, *by_engine(ways))}
+    return Timed(layer, zeros, timing, names, (x, y), is_wanted=True)
 
 
 def _judge(

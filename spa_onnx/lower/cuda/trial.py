@@ -8,14 +8,16 @@ neither bias nor activation, which is in its favour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 import numpy as np
 import numpy.typing as npt
 
+from spa_onnx.lower.cuda.ways import CUSPARSELT, by_engine
+from spa_onnx.lower.packings import Packing
 from spa_onnx.lower.rewrite import packed_weight
 from spa_onnx.lower.trial import DENSE, Timing, Trial
 from spa_onnx.runtime.cuda import CudaDevice, CudaLayer, CudaLibrary, Half, Runner
@@ -65,10 +67,11 @@ def measure(trial: Trial, library: CudaLibrary, device: CudaDevice) -> Timing:
     runners: dict[str, Runner] = {}
     with ExitStack() as stack:
         for way in trial.ways:
-            layer = as_layer(trial, packed_weight(matrix, way, trial.layer.values), x, y)
-            name, read = str(way), len(layer.packed) + 2 * (x.size + y.size)
-            copies[name] = 1 if device.emulated else copies_of(read, device)
-            runners[name] = stack.enter_context(library.prepare(layer, copies[name]))
+            plain = as_layer(trial, packed_weight(matrix, way, trial.layer.values), x, y)
+            many = copies_of(len(plain.packed) + 2 * (x.size + y.size), device)
+            for name, layer in _variants(plain, way, library):
+                copies[name] = 1 if device.emulated else many
+                runners[name] = stack.enter_context(library.prepare(layer, copies[name]))
         if device.emulated:
             return emulated_timing(runners)
         tokens = prod(trial.y) // rows
@@ -78,6 +81,18 @@ def measure(trial: Trial, library: CudaLibrary, device: CudaDevice) -> Timing:
         runners[DENSE] = stack.enter_context(dense)
         times = in_turns(runners, copies)
     return Timing(times.pop(DENSE), 0.0, 0.0, times)
+
+
+def _variants(
+    layer: CudaLayer, way: Packing, library: CudaLibrary
+) -> Iterator[tuple[str, CudaLayer]]:
+    """Yield a layer by our kernels, and by another library where there is one, with their names."""
+    kernels = library.kernels(layer)
+    ours = next((kernel for kernel in kernels if kernel != CUSPARSELT), None)
+    yield str(way), replace(layer, kernel=ours)
+    if CUSPARSELT in kernels:
+        for other in by_engine([way]):
+            yield str(other), replace(layer, kernel=CUSPARSELT)
 
 
 def emulated_timing(runners: Mapping[str, Runner]) -> Timing:

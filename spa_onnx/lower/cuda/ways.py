@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,6 +83,15 @@ def ways_to_pack(zeros: Zeros, *, tokens: int, is_linear: bool) -> list[Packing]
     found.sort(key=lambda way: stored_bytes(way, zeros))
     most = NEAR * stored_bytes(found[0], zeros)
     return [way for way in found if stored_bytes(way, zeros) <= most][:MOST_WAYS]
+
+
+CUSPARSELT = "cusparselt"
+"""Engine that has kernels for two of four, too, and the name of these in our library."""
+
+
+def by_engine(ways: Iterable[Packing]) -> list[Packing]:
+    """Return those ways that another library may run, by that library."""
+    return [replace(way, engine=CUSPARSELT) for way in ways if way.kind == Kind.TWO_OF_FOUR]
 
 
 def stored_bytes(way: Packing, zeros: Zeros) -> float:

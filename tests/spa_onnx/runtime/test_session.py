@@ -79,8 +79,8 @@ def test_a_model_for_cuda_in_a_session_without_it_is_told(
     monkeypatch.delenv(CUDA_VARIABLE, raising=False)
     with pytest.raises(
         CudaModelError,
-        match=r"was lowered for CUDA, .* its providers are CPUExecutionProvider, .* onnxruntime-gpu "
-        r".* --target cpu",
+        match=r"was lowered for CUDA, .* its providers are CPUExecutionProvider, .* "
+        r"onnxruntime-gpu .* --target cpu",
     ):
         session(for_cuda(kind), sess_options=quiet_options())
 

@@ -343,3 +343,26 @@ def test_what_is_measured_fastest_is_packed(
     header = read_header(packed.tobytes())
     assert header.kind == Kind.TILES
     assert layer.packing == f"tiles {header.block_rows}x{header.block_columns}"
+
+
+@needs_kernels
+@needs_emulator
+@pytest.mark.parametrize("engine", ["", "cusparselt"])
+def test_the_faster_library_is_named_in_the_node(
+    tmp_path: Path,
+    config: LowerConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    times: dict[str, float],
+    engine: str,
+) -> None:
+    def measure(trial: Trial, **_: Any) -> Timing:
+        ways = {"2:4": 5.0, "2:4 by cusparselt": 4.0 if engine else 6.0}
+        return Timing(10.0, 0.0, 0.0, ways)
+
+    monkeypatch.setattr(stage, "measure", measure)
+    path, target = written(tmp_path, "1x1", "float16"), tmp_path / "lowered.onnx"
+    report = lower(path, target, config, watch=WATCH)
+    assert report.layers[0].packing == ("2:4 by cusparselt" if engine else "2:4")
+    (node,) = onnx.load(str(target)).graph.node
+    given = {a.name: a.s.decode() for a in node.attribute if a.type == onnx.AttributeProto.STRING}
+    assert given.get("engine", "") == engine

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ from spa_onnx.lower.cuda.trial import (
 )
 from spa_onnx.lower.cuda.ways import count_tiles, ways_to_pack
 from spa_onnx.lower.find import find_layers
+from spa_onnx.lower.packings import Packing
 from spa_onnx.lower.rewrite import packed_weight
 from spa_onnx.lower.sizes import Shapes
 from spa_onnx.lower.trial import Trial
 from spa_onnx.lower.view import View
 from spa_onnx.lower.weights import bias, matrix
 from spa_onnx.normalise.graph import normalise
-from spa_onnx.runtime.cuda import CudaDevice, Runner
+from spa_onnx.runtime.cuda import CudaDevice, CudaLayer, Runner
+from spa_onnx.runtime.packed_kinds import Kind
 from tests.runtime_kernels.cuda_library import cuda_library, needs_emulator
 from tests.spa_onnx.lower.models import MODELS, built, feeds_of
 
@@ -112,3 +115,35 @@ def test_emulated_layers_run_once_and_none_is_faster_than_dense() -> None:
     timing = measure(trial, library, library.device())
     assert set(timing.ways) == {str(way) for way in trial.ways}
     assert timing.dense == timing.best[1]
+
+
+class Kernels:
+    """A library that only says what it has, and prepares what takes a microsecond."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.prepared: list[str | None] = []
+
+    def kernels(self, layer: CudaLayer) -> tuple[str, ...]:
+        return self.names
+
+    def prepare(self, layer: CudaLayer, copies: int) -> FakeRunner:
+        self.prepared.append(layer.kernel)
+        return FakeRunner(1.0)
+
+    def prepare_dense(self, *_: Any) -> FakeRunner:
+        return FakeRunner(2.0)
+
+
+@pytest.mark.parametrize("names", [("ours", "cusparselt"), ("cusparselt", "ours"), ("ours",)])
+def test_two_of_four_is_measured_with_another_library_where_there_is_one(
+    names: tuple[str, ...],
+) -> None:
+    trial = replace(trial_of("gemm", np.float16, 17), ways=(Packing(Kind.TWO_OF_FOUR),))
+    library: Any = Kernels(*names)
+    timing = measure(trial, library, GPU)
+    expected = {"2:4": 1.0}
+    if len(names) > 1:
+        expected["2:4 by cusparselt"] = 1.0
+    assert (timing.dense, timing.ways) == (2.0, expected)
+    assert library.prepared == ["ours", "cusparselt"][: len(names)]
