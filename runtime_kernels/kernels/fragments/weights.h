@@ -25,15 +25,23 @@ class BlockSteps {
 
   SPA_DEVICE std::uint32_t steps() const { return steps_; }
 
-  // The first column of a step.
-  SPA_DEVICE std::uint32_t Column(std::uint32_t step) const {
+  // The number of the block column that a step lies in.
+  SPA_DEVICE std::uint32_t BlockColumn(std::uint32_t step) const {
     const std::uint32_t block = first_ + (step >> weight_.block_steps_log2);
+    return weight_.index_size == 2
+               ? reinterpret_cast<const std::uint16_t*>(weight_.indices)[block]
+               : reinterpret_cast<const std::uint32_t*>(weight_.indices)[block];
+  }
+
+  // The first column of a step in that block column.
+  SPA_DEVICE std::uint32_t ColumnIn(std::uint32_t block_column,
+                                    std::uint32_t step) const {
     const std::uint32_t within = step & ((1u << weight_.block_steps_log2) - 1);
-    const std::uint32_t place =
-        weight_.index_size == 2
-            ? reinterpret_cast<const std::uint16_t*>(weight_.indices)[block]
-            : reinterpret_cast<const std::uint32_t*>(weight_.indices)[block];
-    return ((place << weight_.block_steps_log2) + within) * kStep;
+    return ((block_column << weight_.block_steps_log2) + within) * kStep;
+  }
+
+  SPA_DEVICE std::uint32_t Column(std::uint32_t step) const {
+    return ColumnIn(BlockColumn(step), step);
   }
 
   // The fragments of a step, one for each tile of 16 rows.

@@ -15,27 +15,23 @@
 
 namespace spa::cuda {
 
-// Two numbers of X that follow one another, of which `columns` exist behind
-// `from`; `by_pairs` says that they may be read together.
-SPA_DEVICE std::uint32_t LoadPair(const std::uint16_t* from,
-                                  std::uint32_t columns, bool by_pairs) {
-  if (columns == 0) return 0;
-  if (by_pairs) return *reinterpret_cast<const std::uint32_t*>(from);
-  const std::uint32_t high = columns > 1 ? from[1] : 0;
-  return from[0] | high << 16;
-}
-
-// The lane's part of X: 8 kTiles tokens from the first one.
-template <unsigned kTiles>
+// The lane's part of X: 8 kTiles tokens from the first one. Tokens behind the
+// last one are given what some other token has, since what becomes of them is
+// not stored. If kSimple, X can be read by pairs of numbers and ends with a
+// step.
+template <unsigned kTiles, bool kSimple>
 class LaneOfX {
  public:
   SPA_DEVICE LaneOfX(const Call& call, std::uint64_t first_token)
-      : call_(call), lane_(simt::LaneOf(simt::ThreadX())) {
+      : columns_(call.weight.columns) {
+    const unsigned lane = simt::LaneOf(simt::ThreadX());
+    pair_ = 2 * (lane % 4);
     SPA_UNROLL
     for (unsigned i = 0; i < kTiles; ++i) {
-      const std::uint64_t token = first_token + 8 * i + lane_ / 4;
-      is_there_[i] = token < call.positions;
-      rows_[i] = call.x + (is_there_[i] ? token : 0) * call.weight.columns;
+      const std::uint64_t token = first_token + 8 * i + lane / 4;
+      rows_[i] = call.x +
+                 (token < call.positions ? token : first_token) * columns_ +
+                 pair_;
     }
   }
 
@@ -44,54 +40,74 @@ class LaneOfX {
                        std::uint32_t column) const {
     SPA_UNROLL
     for (unsigned half = 0; half < 2; ++half) {
-      const std::uint32_t from = column + 8 * half + 2 * (lane_ % 4);
-      const std::uint32_t columns = call_.weight.columns;
-      const std::uint32_t left =
-          is_there_[i] && from < columns ? columns - from : 0;
-      b[half] = LoadPair(rows_[i] + from, left, call_.x_vector >= 4);
+      b[half] = Pair(rows_[i] + column + 8 * half, column + pair_ + 8 * half);
     }
   }
 
  private:
-  const Call& call_;
-  const unsigned lane_;
+  SPA_DEVICE std::uint32_t Pair(const std::uint16_t* from,
+                                std::uint32_t column) const {
+    if constexpr (kSimple) return *reinterpret_cast<const std::uint32_t*>(from);
+    const std::uint32_t low = column < columns_ ? from[0] : 0;
+    const std::uint32_t high = column + 1 < columns_ ? from[1] : 0;
+    return low | high << 16;
+  }
+
+  const std::uint32_t columns_;
+  std::uint32_t pair_;
   const std::uint16_t* rows_[kTiles];
-  bool is_there_[kTiles];
 };
 
-// 16 rows of a weight of blocks. Steps are taken four at a time, so that as
-// many reads are under way.
+// 16 rows of a weight of blocks.
 struct BlockRows {
-  static constexpr unsigned kTogether = 4;
+  // What X must have a multiple of, or the last block reads behind it.
+  SPA_DEVICE static std::uint32_t BlockColumns(const Weight& weight) {
+    return kStep << weight.block_steps_log2;
+  }
 
-  template <class T, unsigned kTiles, unsigned kWarps>
+  // Steps whose reads are under way, fewer with more sums to hold.
+  template <unsigned kTiles>
+  static constexpr unsigned kTogether = kTiles < 4 ? 4 : 2;
+
+  template <class T, unsigned kTiles, unsigned kWarps, class X>
   SPA_DEVICE static void Multiply(const Weight& weight, std::uint32_t row_tile,
-                                  const LaneOfX<kTiles>& x,
-                                  float (&sums)[kTiles][4]) {
-    const unsigned warp = simt::ThreadX() / simt::kLanes;
-    const unsigned lane = simt::LaneOf(simt::ThreadX());
+                                  const X& x, float (&sums)[kTiles][4]) {
     const BlockSteps steps(weight, row_tile / weight.block_row_tiles);
-    const unsigned within = row_tile % weight.block_row_tiles;
-    for (std::uint32_t step = warp; step < steps.steps();
-         step += kWarps * kTogether) {
-      simt::Words4 a[kTogether] = {};
-      std::uint32_t columns[kTogether] = {};
+    const unsigned from = row_tile % weight.block_row_tiles * kFragment +
+                          simt::LaneOf(simt::ThreadX()) * 16;
+    std::uint32_t step = simt::ThreadX() / simt::kLanes;
+    constexpr unsigned kCount = kTogether<kTiles>;
+    for (; step + (kCount - 1) * kWarps < steps.steps();
+         step += kCount * kWarps) {
+      MultiplySteps<T, kTiles, kWarps, kCount>(steps, step, from, x, sums);
+    }
+    for (; step < steps.steps(); step += kWarps) {
+      MultiplySteps<T, kTiles, kWarps, 1>(steps, step, from, x, sums);
+    }
+  }
+
+ private:
+  // Nothing that is read is used before all reads have begun.
+  template <class T, unsigned kTiles, unsigned kWarps, unsigned kCount, class X>
+  SPA_DEVICE static void MultiplySteps(const BlockSteps& steps,
+                                       std::uint32_t step, unsigned from,
+                                       const X& x, float (&sums)[kTiles][4]) {
+    simt::Words4 a[kCount];
+    std::uint32_t block_columns[kCount];
+    SPA_UNROLL
+    for (unsigned i = 0; i < kCount; ++i) {
+      block_columns[i] = steps.BlockColumn(step + i * kWarps);
+      a[i] = simt::LoadOnce(steps.Fragments(step + i * kWarps) + from);
+    }
+    SPA_UNROLL
+    for (unsigned i = 0; i < kCount; ++i) {
+      const std::uint32_t column =
+          steps.ColumnIn(block_columns[i], step + i * kWarps);
       SPA_UNROLL
-      for (unsigned i = 0; i < kTogether; ++i) {
-        if (step + i * kWarps >= steps.steps()) break;
-        a[i] = simt::LoadOnce(steps.Fragments(step + i * kWarps) +
-                              within * kFragment + lane * 16);
-        columns[i] = steps.Column(step + i * kWarps);
-      }
-      SPA_UNROLL
-      for (unsigned i = 0; i < kTogether; ++i) {
-        if (step + i * kWarps >= steps.steps()) break;
-        SPA_UNROLL
-        for (unsigned t = 0; t < kTiles; ++t) {
-          std::uint32_t b[2];
-          x.Load(b, t, columns[i]);
-          simt::Multiply<T>(sums[t], a[i], b[0], b[1]);
-        }
+      for (unsigned t = 0; t < kTiles; ++t) {
+        std::uint32_t b[2];
+        x.Load(b, t, column);
+        simt::Multiply<T>(sums[t], a[i], b[0], b[1]);
       }
     }
   }
@@ -100,37 +116,67 @@ struct BlockRows {
 // 16 rows of a 2:4 weight, two steps of 32 columns at a time, since these share
 // a word of metadata.
 struct SparseRows {
-  template <class T, unsigned kTiles, unsigned kWarps>
+  static constexpr unsigned kColumns = SparseSteps::kColumns;
+
+  SPA_DEVICE static std::uint32_t BlockColumns(const Weight&) {
+    return kColumns;
+  }
+
+  // Pairs whose reads are under way.
+  template <unsigned kTiles>
+  static constexpr unsigned kTogether = kTiles < 4 ? 2 : 1;
+
+  template <class T, unsigned kTiles, unsigned kWarps, class X>
   SPA_DEVICE static void Multiply(const Weight& weight, std::uint32_t row_tile,
-                                  const LaneOfX<kTiles>& x,
-                                  float (&sums)[kTiles][4]) {
-    const unsigned warp = simt::ThreadX() / simt::kLanes;
-    const unsigned lane = simt::LaneOf(simt::ThreadX());
+                                  const X& x, float (&sums)[kTiles][4]) {
     const SparseSteps steps(weight, row_tile);
-    for (std::uint32_t pair = warp; pair < steps.pairs(); pair += kWarps) {
-      const bool has_second = 2 * pair + 1 < steps.steps();
-      const auto* words =
-          reinterpret_cast<const std::uint32_t*>(steps.Metadata(pair));
-      const std::uint32_t metadata = words[lane];
-      const simt::Words4 first =
-          simt::LoadOnce(steps.Fragment(2 * pair) + lane * 16);
-      simt::Words4 second = {};
-      if (has_second) {
-        second = simt::LoadOnce(steps.Fragment(2 * pair + 1) + lane * 16);
+    const std::uint32_t whole = steps.steps() / 2;
+    std::uint32_t pair = simt::ThreadX() / simt::kLanes;
+    constexpr unsigned kCount = kTogether<kTiles>;
+    for (; pair + (kCount - 1) * kWarps < whole; pair += kCount * kWarps) {
+      MultiplyPairs<T, kTiles, kWarps, kCount, true>(steps, pair, x, sums);
+    }
+    for (; pair < whole; pair += kWarps) {
+      MultiplyPairs<T, kTiles, kWarps, 1, true>(steps, pair, x, sums);
+    }
+    if (pair < steps.pairs()) {
+      MultiplyPairs<T, kTiles, kWarps, 1, false>(steps, pair, x, sums);
+    }
+  }
+
+ private:
+  template <class T, unsigned kTiles, unsigned kWarps, unsigned kCount,
+            bool kBoth, class X>
+  SPA_DEVICE static void MultiplyPairs(const SparseSteps& steps,
+                                       std::uint32_t first, const X& x,
+                                       float (&sums)[kTiles][4]) {
+    const unsigned lane = simt::LaneOf(simt::ThreadX());
+    simt::Words4 even[kCount], odd[kCount];
+    std::uint32_t metadata[kCount];
+    SPA_UNROLL
+    for (unsigned i = 0; i < kCount; ++i) {
+      const std::uint32_t pair = first + i * kWarps;
+      even[i] = simt::LoadOnce(steps.Fragment(2 * pair) + lane * 16);
+      if constexpr (kBoth) {
+        odd[i] = simt::LoadOnce(steps.Fragment(2 * pair + 1) + lane * 16);
       }
-      const std::uint32_t column = 2 * pair * SparseSteps::kColumns;
+      metadata[i] =
+          reinterpret_cast<const std::uint32_t*>(steps.Metadata(pair))[lane];
+    }
+    SPA_UNROLL
+    for (unsigned i = 0; i < kCount; ++i) {
+      const std::uint32_t column = 2 * (first + i * kWarps) * kColumns;
       SPA_UNROLL
       for (unsigned t = 0; t < kTiles; ++t) {
-        MultiplyStep<T, 0>(sums[t], first, metadata, x, t, column);
-        if (has_second) {
-          MultiplyStep<T, 1>(sums[t], second, metadata, x, t,
-                             column + SparseSteps::kColumns);
+        MultiplyStep<T, 0>(sums[t], even[i], metadata[i], x, t, column);
+        if constexpr (kBoth) {
+          MultiplyStep<T, 1>(sums[t], odd[i], metadata[i], x, t,
+                             column + kColumns);
         }
       }
     }
   }
 
- private:
   template <class T, unsigned kWhich, class X>
   SPA_DEVICE static void MultiplyStep(float (&sums)[4], const simt::Words4& a,
                                       std::uint32_t metadata, const X& x,
@@ -158,9 +204,17 @@ struct FragmentsGemv {
     const std::uint32_t row_tile = simt::BlockX() % call.row_blocks;
     const std::uint64_t first_token =
         std::uint64_t{simt::BlockX() / call.row_blocks} * kTokens;
-    const LaneOfX<kTiles> x(call, first_token);
     float sums[kTiles][4] = {};
-    Rows::template Multiply<T, kTiles, kWarps>(call.weight, row_tile, x, sums);
+    if (call.x_vector >= 4 &&
+        call.weight.columns % Rows::BlockColumns(call.weight) == 0) {
+      Rows::template Multiply<T, kTiles, kWarps>(
+          call.weight, row_tile, LaneOfX<kTiles, true>(call, first_token),
+          sums);
+    } else {
+      Rows::template Multiply<T, kTiles, kWarps>(
+          call.weight, row_tile, LaneOfX<kTiles, false>(call, first_token),
+          sums);
+    }
 
     // The sums of a warp lie in the order (register, lane).
     auto* const shared = reinterpret_cast<float*>(simt::SharedMemory());

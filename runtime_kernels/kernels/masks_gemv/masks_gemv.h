@@ -1,7 +1,8 @@
 // Few tokens and single weights anywhere, told by a bit mask. A warp computes
 // some rows of Y for 1 or 4 tokens. It takes 1024 columns at a time, 32 a lane:
 // lanes count the bits before their own, the warp copies the values of all
-// lanes into shared memory in order, and each lane multiplies its own.
+// lanes into shared memory in order, and each lane multiplies its own. The
+// masks of the next 1024 columns are read meanwhile.
 //
 // X lies in shared memory as floats, a panel of columns at a time. Column
 // 32 l + b of 1024 lies at 32 b + l, so that lanes read from banks of their own
@@ -30,10 +31,11 @@ struct MasksGemv {
   static constexpr unsigned kChunk = 1024;  // columns that a warp does at once
   static constexpr unsigned kPanel = kTokens == 1 ? 4 * kChunk : 2 * kChunk;
   static constexpr unsigned kXBytes = kPanel * kTokens * 4;
-  // The values of a chunk from an even place on: one before, one behind.
+  // The values of a chunk from an even place on, which may be one more; of two
+  // chunks in turn.
   static constexpr unsigned kValueWords = kChunk / 2 + 1;
   static constexpr std::size_t kSharedBytes =
-      kXBytes + kWarps * kValueWords * 4;
+      kXBytes + 2 * kWarps * kWarpRows * kValueWords * 4;
 
   SPA_DEVICE static void Run(const Call& call) {
     const std::uint32_t row_block = simt::BlockX() % call.row_blocks;
@@ -44,27 +46,34 @@ struct MasksGemv {
     auto* const x = reinterpret_cast<float*>(simt::SharedMemory());
     auto* const words =
         reinterpret_cast<std::uint32_t*>(simt::SharedMemory() + kXBytes) +
-        warp * kValueWords;
+        2 * warp * kWarpRows * kValueWords;
+    const auto half = [&](std::uint32_t chunk) {
+      return words + chunk % 2 * kWarpRows * kValueWords;
+    };
 
     float sums[kWarpRows][kTokens] = {};
-    std::uint32_t next[kWarpRows] = {};  // value of each row
-    SPA_UNROLL
-    for (unsigned r = 0; r < kWarpRows; ++r) {
-      if (first_row + r < call.weight.rows) {
-        next[r] = call.weight.starts[first_row + r];
+    Values values(call.weight, first_row);
+    Chunk now = values.Stage(half(0));
+    const std::uint32_t chunks = (call.weight.columns + kChunk - 1) / kChunk;
+    for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
+      constexpr unsigned kPanelChunks = kPanel / kChunk;
+      const unsigned in_panel = chunk % kPanelChunks;
+      if (in_panel == 0) {
+        if (chunk != 0) simt::SyncBlock();
+        LoadPanel(call, first_token, std::uint64_t{chunk} * kChunk, x);
+        simt::SyncBlock();
       }
-    }
-    for (std::uint64_t panel = 0; panel < call.weight.columns;
-         panel += kPanel) {
-      if (panel != 0) simt::SyncBlock();
-      LoadPanel(call, first_token, panel, x);
-      simt::SyncBlock();
+      const Chunk next = values.Stage(half(chunk + 1));
+      simt::WaitForCopies(1);
+      simt::SyncWarp();
       SPA_UNROLL
       for (unsigned r = 0; r < kWarpRows; ++r) {
-        if (first_row + r >= call.weight.rows) break;
-        MultiplyPanel(call.weight, first_row + r, panel, x, words, next[r],
-                      sums[r]);
+        MultiplyLane(now.masks[r], half(chunk) + r * kValueWords, now.places[r],
+                     x + in_panel * kChunk + simt::LaneOf(simt::ThreadX()),
+                     sums[r]);
       }
+      simt::SyncWarp();  // these values were read
+      now = next;
     }
     SPA_UNROLL
     for (unsigned r = 0; r < kWarpRows; ++r) {
@@ -92,30 +101,80 @@ struct MasksGemv {
     }
   }
 
-  SPA_DEVICE static void MultiplyPanel(const Weight& weight, std::uint32_t row,
-                                       std::uint64_t panel, const float* x,
-                                       std::uint32_t* words,
-                                       std::uint32_t& next,
-                                       float (&sums)[kTokens]) {
-    const unsigned lane = simt::LaneOf(simt::ThreadX());
-    // Masks are whole multiples of 64 columns.
-    const std::uint32_t row_words = (weight.columns + 63) / 64 * 2;
-    const auto* masks = reinterpret_cast<const std::uint32_t*>(weight.indices) +
-                        std::uint64_t{row} * row_words;
-    for (unsigned chunk = 0; chunk < kPanel; chunk += kChunk) {
-      const std::uint64_t word = (panel + chunk) / 32 + lane;
-      const std::uint32_t mask = word < row_words ? masks[word] : 0;
-      std::uint32_t before = InclusiveSum(simt::PopCount(mask));
-      const std::uint32_t all = simt::Broadcast(before, simt::kLanes - 1);
-      before -= simt::PopCount(mask);
-      if (all == 0) continue;
-      simt::SyncWarp();  // the values of the last chunk were read
-      StageValues(weight, next, all, words);
-      simt::SyncWarp();
-      MultiplyLane(mask, words, (next & 1) + before, x + chunk + lane, sums);
-      next += all;
+  // What a lane knows of 1024 columns of each row: its mask, and where in
+  // shared memory its values begin.
+  struct Chunk {
+    std::uint32_t masks[kWarpRows];
+    std::uint32_t places[kWarpRows];
+  };
+
+  // The values of a warp's rows, from chunk to chunk.
+  class Values {
+   public:
+    SPA_DEVICE Values(const Weight& weight, std::uint32_t first_row)
+        : weight_(weight), first_row_(first_row) {
+      SPA_UNROLL
+      for (unsigned r = 0; r < kWarpRows; ++r) {
+        const bool is_there = first_row + r < weight.rows;
+        next_[r] = is_there ? weight.starts[first_row + r] : 0;
+      }
+      LoadMasks();
     }
-  }
+
+    // Starts to copy the values of the next chunk, as one group.
+    SPA_DEVICE Chunk Stage(std::uint32_t* words) {
+      Chunk chunk;
+      SPA_UNROLL
+      for (unsigned r = 0; r < kWarpRows; ++r) {
+        chunk.masks[r] = masks_[r];
+        const unsigned own = simt::PopCount(masks_[r]);
+        const std::uint32_t sum = InclusiveSum(own);
+        const std::uint32_t all = simt::Broadcast(sum, simt::kLanes - 1);
+        chunk.places[r] = (next_[r] & 1) + sum - own;
+        Copy(words + r * kValueWords, next_[r], all);
+        next_[r] += all;
+      }
+      simt::CommitCopies();
+      column_ += kChunk;
+      LoadMasks();
+      return chunk;
+    }
+
+   private:
+    // The lane's word of each row's mask; 0 behind the last column.
+    SPA_DEVICE void LoadMasks() {
+      // Masks are whole multiples of 64 columns.
+      const std::uint32_t row_words = (weight_.columns + 63) / 64 * 2;
+      const std::uint64_t word = column_ / 32 + simt::LaneOf(simt::ThreadX());
+      const auto* all = reinterpret_cast<const std::uint32_t*>(weight_.indices);
+      SPA_UNROLL
+      for (unsigned r = 0; r < kWarpRows; ++r) {
+        const std::uint64_t row = first_row_ + r;
+        const bool is_there = row < weight_.rows && word < row_words;
+        masks_[r] = is_there ? all[row * row_words + word] : 0;
+      }
+    }
+
+    // Values [from, from + count), from an even place on. There are zeros
+    // behind the last value of a weight.
+    SPA_DEVICE void Copy(std::uint32_t* words, std::uint32_t from,
+                         std::uint32_t count) const {
+      const auto* source =
+          reinterpret_cast<const std::uint32_t*>(weight_.values) + from / 2;
+      const std::uint32_t needed =
+          count != 0 ? ((from & 1) + count + 1) / 2 : 0;
+      for (std::uint32_t i = simt::LaneOf(simt::ThreadX()); i < needed;
+           i += simt::kLanes) {
+        simt::CopyAsync<4>(words + i, source + i, true);
+      }
+    }
+
+    const Weight& weight_;
+    const std::uint32_t first_row_;
+    std::uint64_t column_ = 0;
+    std::uint32_t next_[kWarpRows];   // value of each row
+    std::uint32_t masks_[kWarpRows];  // of the next chunk
+  };
 
   SPA_DEVICE static std::uint32_t InclusiveSum(std::uint32_t count) {
     const unsigned lane = simt::LaneOf(simt::ThreadX());
@@ -125,20 +184,6 @@ struct MasksGemv {
       if (lane >= by) count += other;
     }
     return count;
-  }
-
-  // Values [from, from + count), from an even place on. There are zeros behind
-  // the last value of a weight.
-  SPA_DEVICE static void StageValues(const Weight& weight, std::uint32_t from,
-                                     std::uint32_t count,
-                                     std::uint32_t* words) {
-    const auto* source =
-        reinterpret_cast<const std::uint32_t*>(weight.values) + from / 2;
-    const std::uint32_t needed = ((from & 1) + count + 1) / 2;
-    for (std::uint32_t i = simt::LaneOf(simt::ThreadX()); i < needed;
-         i += simt::kLanes) {
-      simt::StoreShared(words + i, source[i]);
-    }
   }
 
   SPA_DEVICE static void MultiplyLane(std::uint32_t mask,
