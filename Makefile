@@ -39,7 +39,7 @@ kernels-sanitize: $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	test -x "$(CMAKE)" || $(BIN)/python -m pip install --quiet cmake
 	$(CMAKE) -S runtime_kernels -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	  -DSPA_SANITIZE=ON -DSPA_WERROR=ON -DSPA_BUILD_TESTS=ON \
+	  -DSPA_SANITIZE=ON -DSPA_WERROR=ON -DSPA_BUILD_TESTS=ON -DSPA_CUDA=OFF \
 	  -DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python"
 	$(CMAKE) --build build/sanitize --parallel 2
 	cd build/sanitize && $(dir $(CMAKE))ctest --output-on-failure

@@ -23,13 +23,18 @@ set(SPA_CUDA_HOST_SOURCES
   kernels/packed/packed.cc
   layers/activation.cc
   layers/cuda/choice.cc
+  layers/cuda/cusparselt_layer.cc
+  layers/cuda/cusparselt_plan.cc
   layers/cuda/device_weight.cc
   layers/cuda/extent.cc
   layers/cuda/layer.cc
+  layers/cuda/unpack_two_of_four.cc
   libraries/cublaslt.cc
+  libraries/cusparselt.cc
   libraries/shared_library.cc
   support/crc32.cc)
 set(SPA_CUDA_KERNEL_SOURCES
+  kernels/finish_all/finish_all.cu
   kernels/fragments_gemm/bfloat16_planes.cu
   kernels/fragments_gemm/bfloat16_tokens.cu
   kernels/fragments_gemm/float16_planes.cu
@@ -44,7 +49,7 @@ function(spa_cuda_target name)
   target_link_libraries(${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 endfunction()
 
-add_library(spa_onnx_cuda_emulated MODULE EXCLUDE_FROM_ALL
+add_library(spa_onnx_cuda_emulated MODULE
   ${SPA_CUDA_HOST_SOURCES}
   simt/device_emulated.cc
   simt/emulated_kernels.cc
@@ -52,6 +57,9 @@ add_library(spa_onnx_cuda_emulated MODULE EXCLUDE_FROM_ALL
   simt/shadow.cc)
 spa_cuda_target(spa_onnx_cuda_emulated)
 target_compile_definitions(spa_onnx_cuda_emulated PRIVATE SPA_EMULATED)
+if(NOT SPA_BUILD_TESTS)
+  set_target_properties(spa_onnx_cuda_emulated PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
 
 if(SPA_CUDA STREQUAL "AUTO")
   include(CheckLanguage)

@@ -11,6 +11,7 @@ add_test(NAME pytest_kernels
   WORKING_DIRECTORY "${SPA_ROOT}")
 set(environment
   "SPA_ONNX_KERNELS=$<TARGET_FILE:spa_onnx_kernels>"
+  "SPA_ONNX_CUDA_KERNELS=$<TARGET_FILE:spa_onnx_cuda_emulated>"
   "SPA_ONNX_FUZZ_PACKED=$<TARGET_FILE:fuzz_packed>"
   "PYTHONPATH=${SPA_ROOT}")
 
