@@ -6,10 +6,15 @@ float32 ─┬─ original of 16 bits     as far as the rounding of its type tak
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spa_onnx.errors import LoweredDiffersError, LoweredRefusedError, OriginalRefusedError
 from spa_onnx.execute.runtime import open_session
@@ -64,8 +69,10 @@ class HalfCheck:
         exact, roundings = self._reference(names)
         worst = Agreement(0.0, self._least)
         for name, a, b, rounding in zip(names, found, exact, roundings, strict=True):
+            if rounding is None:
+                continue
             tolerance = max(self._least, min(MOST, ROUNDING * rounding))
-            difference = distance(a, b, magnitude(b))
+            difference = apart(a, b)
             if not difference <= tolerance:
                 raise LoweredDiffersError(name, difference, tolerance)
             if difference / tolerance >= worst.difference / worst.tolerance:
@@ -77,8 +84,11 @@ class HalfCheck:
         """Return the tolerance where the original's own rounding is less, or not known."""
         return ROUNDING * UNIT[self.values]
 
-    def _reference(self, names: list[str]) -> tuple[Tensors, list[float]]:
-        """Return the outputs in float32, and how far the original is from each."""
+    def _reference(self, names: list[str]) -> tuple[Tensors, Sequence[float | None]]:
+        """Return the outputs in float32, and how far the original is from each.
+
+        None stands for an output whose very shape is decided by rounding.
+        """
         refused = partial(OriginalRefusedError, self.label)
         try:
             made = open_session(self.exact.model, self.exact.weights, names, memory=self.memory)
@@ -89,8 +99,20 @@ class HalfCheck:
             return exact, [0.0] * len(names)
         session = self.sessions.open(self.original, refused)
         own = self.sessions.outputs(session, self.feeds, refused)
-        roundings = [distance(a, b, magnitude(b)) for a, b in zip(own, exact, strict=True)]
+        pairs = list(zip(own, exact, strict=True))
+        roundings = [apart(a, b) if a.shape == b.shape else None for a, b in pairs]
         for name, rounding in zip(names, roundings, strict=True):
-            if not isfinite(rounding):
+            if rounding is not None and not isfinite(rounding):
                 raise RangeError(self.label, name, self.values.dtype.name)
         return exact, roundings
+
+
+def apart(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return how far a tensor is from another, in shares of its scale.
+
+    Of integers and truth values, which say what was chosen, it is the share that differs: how far
+    from each other two choices lie says nothing.
+    """
+    if a.shape == b.shape and b.dtype.kind in "biu" and b.size:
+        return float(np.mean(a != b))
+    return distance(a, b, magnitude(b))

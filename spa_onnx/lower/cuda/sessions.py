@@ -103,13 +103,14 @@ class Sessions:
     def run(self, session: ort.InferenceSession, feeds: Feeds, refused: Refused) -> Run:
         """Return what runs a model once, with inputs and outputs that stay on the device."""
         binding, options = session.io_binding(), run_options()
-        for name, array in typed(session, feeds).items():
-            binding.bind_ortvalue_input(name, self._placed(array))
+        placed = {name: self._placed(array) for name, array in typed(session, feeds).items()}
+        for name, value in placed.items():
+            binding.bind_ortvalue_input(name, value)
         for entry in session.get_outputs():
             is_tensor = entry.type.startswith("tensor(")
             binding.bind_output(entry.name, self.device if is_tensor else "cpu")
 
-        def run() -> None:
+        def run(kept: object = placed) -> None:  # values on the processor own their memory
             try:
                 session.run_with_iobinding(binding, options)
             except Exception as failure:  # as above
@@ -118,16 +119,18 @@ class Sessions:
         return run
 
     def _placed(self, array: Any) -> ort.OrtValue:
-        """Return an input on the device; sequences stay where they are."""
+        """Return an input on the device; sequences and strings stay where they are."""
         value = value_of(array)
         if self.device == "cpu" or not value.is_tensor():
             return value
         kind = value.element_type()
-        if kind != TensorProto.BFLOAT16:
-            return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device)
-        there = ort.OrtValue.ortvalue_from_shape_and_type(value.shape(), kind, self.device)
-        there.update_inplace(value)
-        return there
+        if kind == TensorProto.BFLOAT16:
+            there = ort.OrtValue.ortvalue_from_shape_and_type(value.shape(), kind, self.device)
+            there.update_inplace(value)
+            return there
+        if kind == TensorProto.STRING:
+            return value
+        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device)
 
 
 def typed(session: ort.InferenceSession, feeds: Feeds) -> dict[str, Any]:
