@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from spa_onnx.errors import LoweredDiffersError, OriginalRefusedError
