@@ -1,9 +1,9 @@
-"""``spa-onnx bench kernels``: sparse layers beside ONNX Runtime's dense ones."""
+"""``spa-onnx bench kernels``: sparse layers beside dense ones, on the processor or a GPU."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,21 @@ import click
 from spa_onnx.cli.files import check_texts, write_text
 from spa_onnx.cli.options import FILE, bench_threads_option, quiet_option
 from spa_onnx.cli.terminal import console
+from spa_onnx.errors import UsageError
 
 if TYPE_CHECKING:
-    from spa_onnx.bench.kernels.cases import Row
-    from spa_onnx.bench.kernels.measure import Bench
-    from spa_onnx.bench.kernels.roofline import Roofline
+    from spa_onnx.bench.kernels.outcome import Asked, Outcome, Target, Tell
+    from spa_onnx.runtime.cuda import Half
 
 
 @click.command()
+@click.option(
+    "--target",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What layers run on.",
+)
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="Of layers. Repeatable.")
 @click.option(
     "--pattern",
@@ -48,7 +55,19 @@ if TYPE_CHECKING:
     metavar="N",
     help="Turns of every session that count.",
 )
-@click.option("--half", is_flag=True, help="Store values as float16.")
+@click.option("--half", is_flag=True, help="Store values as float16; for --target cpu.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(["float16", "bfloat16"]),
+    help="Of all tensors, for --target cuda. Repeatable.  [default: both]",
+)
+@click.option(
+    "--every-kernel",
+    is_flag=True,
+    help="Time all kernels that can run a layer, too; for --target cuda.",
+)
 @click.option("--json", "as_json", type=FILE, metavar="FILE.json", help="Write all figures.")
 @click.option("-o", "--output", type=FILE, metavar="TABLE.md", help="Table; else it is printed.")
 @click.option("--list", "listing", is_flag=True, help="Tell of the groups and do nothing else.")
@@ -56,89 +75,100 @@ if TYPE_CHECKING:
 @click.pass_context
 def kernels(
     ctx: click.Context,
+    target: str,
     groups: tuple[str, ...],
     patterns: tuple[str, ...],
     sparsities: tuple[float, ...],
     threads: int,
     rounds: int,
     half: bool,
+    types: tuple[Half, ...],
+    every_kernel: bool,
     as_json: Path | None,
     output: Path | None,
     listing: bool,
     quiet: bool,
 ) -> None:
-    """Time sparse layers of well-known models against ONNX Runtime's fastest dense ones.
+    """Time sparse layers of well-known models against the fastest dense ones.
 
-    Nothing else should run meanwhile. The processor's own time is taken for one thread, wall-clock
-    time for more.
+    On the processor these are ONNX Runtime's; its own time is taken for one thread, wall-clock
+    time for more. On a GPU they are cuBLASLt's, timed by the device's events. Nothing else should
+    run meanwhile.
     """
-    from spa_onnx.bench.kernels.cases import cases, run
-    from spa_onnx.bench.kernels.measure import Bench
-    from spa_onnx.bench.kernels.roofline import Roofline
-    from spa_onnx.bench.kernels.shapes import find_groups
-    from spa_onnx.runtime.library import library_path
+    from spa_onnx.bench.kernels.outcome import Asked
 
-    chosen = find_groups(groups)
-    listed = list(cases(chosen, patterns, sparsities))
+    asked = Asked(groups, patterns, sparsities)
+    if target == "cuda":
+        if threads != 1 or half:
+            raise UsageError("--threads and --half go with --target cpu only")
+        chosen = _on_gpu(asked, types, rounds, every_kernel=every_kernel)
+    else:
+        if types or every_kernel:
+            raise UsageError("--type and --every-kernel go with --target cuda only")
+        chosen = _on_cpu(asked, threads, rounds, half=half)
     if listing:
-        for group in chosen:
-            click.echo(f"{group.name}: {', '.join(group.patterns)}")
-            for layer in group.layers:
-                click.echo(f"    {layer}")
+        _list(chosen)
         return
     texts = {"--json": as_json, "--output": output}
     check_texts({option: path for option, path in texts.items() if path is not None}, {})
-    library_path()
-    bench = Bench(threads, rounds, half)
-    with _told(len(listed), quiet) as tell:
-        roofline = Roofline.measured(threads)
-        rows = run(listed, bench, roofline, tell)
-    _write(rows, bench, roofline, _command(ctx), as_json, output)
+    chosen.check()
+    command = _command(ctx)
+    with _told(chosen.count, quiet) as tell:
+        outcome = chosen.run(command, tell)
+    _write(outcome, command, as_json, output)
 
 
-def _write(
-    rows: list[Row],
-    bench: Bench,
-    roofline: Roofline,
-    command: str,
-    as_json: Path | None,
-    output: Path | None,
-) -> None:
+def _on_cpu(asked: Asked, threads: int, rounds: int, *, half: bool) -> Target:
+    from spa_onnx.bench.kernels.measure import Bench
+    from spa_onnx.bench.kernels.on_cpu import OnCpu
+
+    return OnCpu.of(asked, Bench(threads, rounds, half))
+
+
+def _on_gpu(asked: Asked, types: tuple[Half, ...], rounds: int, *, every_kernel: bool) -> Target:
+    from spa_onnx.bench.kernels.cuda.on_gpu import OnGpu
+
+    return OnGpu.of(asked, types, rounds, every_kernel=every_kernel)
+
+
+def _list(target: Target) -> None:
+    for group in target.groups:
+        click.echo(f"{group.name}: {', '.join(group.patterns)}")
+        for layer in group.layers:
+            click.echo(f"    {layer}")
+
+
+def _write(outcome: Outcome, command: str, as_json: Path | None, output: Path | None) -> None:
     from spa_onnx.bench.identity import this_compiler
-    from spa_onnx.bench.kernels.as_json import kernels_json
-    from spa_onnx.bench.kernels.page import Page, how_measured, markdown, print_rows
-    from spa_onnx.doctor.processor import processor, threads
+    from spa_onnx.bench.kernels.page import Page, markdown, print_sheet
 
-    how = how_measured(bench, roofline)
     if as_json is not None:
-        write_text(as_json, kernels_json(rows, bench, roofline, command))
+        write_text(as_json, outcome.json)
     if output is None:
         with console() as screen:
-            print_rows(screen, rows, how)
+            print_sheet(screen, outcome.sheet, outcome.how)
         return
     own = this_compiler()
     commit = f", commit {own.commit}" if own.commit else ""
     versions = f"spa-onnx {own.version.split()[0]}{commit}, {own.libraries}"
-    page = Page(command, versions, f"{processor()}, {threads()}")
-    write_text(output, markdown(page, rows, how))
+    page = Page(command, versions, outcome.machine)
+    write_text(output, markdown(page, outcome.sheet, outcome.how))
 
 
 @contextmanager
-def _told(total: int, quiet: bool) -> Generator[Callable[[Row, int], None]]:
+def _told(total: int, quiet: bool) -> Generator[Tell]:
     """Yield who tells of layers: lines, on a terminal above a bar."""
-    from spa_onnx.bench.kernels.page import sentence
-
     if quiet:
-        yield lambda _row, _done: None
+        yield lambda _text, _done: None
     elif sys.stderr.isatty():
         with _bar(total) as tell:
             yield tell
     else:
-        yield lambda row, done: click.echo(f"[{done}/{total}] {sentence(row)}", err=True)
+        yield lambda text, done: click.echo(f"[{done}/{total}] {text}", err=True)
 
 
 @contextmanager
-def _bar(total: int) -> Generator[Callable[[Row, int], None]]:
+def _bar(total: int) -> Generator[Tell]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -147,8 +177,6 @@ def _bar(total: int) -> Generator[Callable[[Row, int], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
-
-    from spa_onnx.bench.kernels.page import sentence
 
     columns = (
         SpinnerColumn(),
@@ -160,8 +188,8 @@ def _bar(total: int) -> Generator[Callable[[Row, int], None]]:
     with console(stderr=True) as screen, Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("", total=total)
 
-        def tell(row: Row, done: int) -> None:
-            bar.console.print(sentence(row))
+        def tell(text: str, done: int) -> None:
+            bar.console.print(text)
             bar.update(task, completed=done)
 
         yield tell

@@ -50,18 +50,7 @@ def kernels_json(rows: Sequence[Row], bench: Bench, roofline: Roofline, command:
             },
         },
         "layers": [_layer(row) for row in rows],
-        "means": [
-            {
-                "group": mean.group,
-                "pattern": mean.pattern,
-                "sparsity": mean.sparsity,
-                "layers": len(mean.ratios),
-                "mean": mean.mean,
-                "least": min(mean.ratios),
-                "greatest": max(mean.ratios),
-            }
-            for mean in means(rows)
-        ],
+        "means": [mean.as_json() for mean in means(rows)],
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 

@@ -39,6 +39,31 @@ class Row:
     timing: Timing
     roofline: float
 
+    @property
+    def group(self) -> str:
+        """Return the name of the layer's group."""
+        return self.case.group.name
+
+    @property
+    def together(self) -> str:
+        """Return under which name layers of several groups are averaged."""
+        return self.case.group.together
+
+    @property
+    def pattern(self) -> str:
+        """Return the pattern of the zeros."""
+        return self.timing.pattern
+
+    @property
+    def sparsity(self) -> float:
+        """Return the share of zeros."""
+        return self.timing.sparsity
+
+    @property
+    def ratio(self) -> float:
+        """Return how many times faster ours is."""
+        return self.timing.ratio
+
 
 def cases(
     groups: Sequence[Group], patterns: Sequence[str], sparsities: Sequence[float]

@@ -5,8 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
+from typing import Any, Protocol
 
-from spa_onnx.bench.kernels.cases import Row
+
+class Rated(Protocol):
+    """A layer that was timed."""
+
+    @property
+    def group(self) -> str:
+        """The name of its group."""
+        ...
+
+    @property
+    def together(self) -> str:
+        """The name under which it is averaged with layers of other groups, or nothing."""
+        ...
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of its zeros."""
+        ...
+
+    @property
+    def sparsity(self) -> float:
+        """The share of zeros."""
+        ...
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +58,46 @@ class Mean:
         """Return the geometric mean."""
         return geometric_mean(self.ratios)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it with its name, for a report."""
+        return {
+            "group": self.group,
+            "pattern": self.pattern,
+            "sparsity": self.sparsity,
+            "layers": len(self.ratios),
+            "mean": self.mean,
+            "least": min(self.ratios),
+            "greatest": max(self.ratios),
+        }
+
     def __str__(self) -> str:
         low, high = min(self.ratios), max(self.ratios)
         return f"{self.mean:.2f} ({low:.1f}-{high:.1f})"
 
 
-def means(rows: Sequence[Row]) -> list[Mean]:
+def means(rows: Sequence[Rated]) -> list[Mean]:
     """Return the means of groups in the order in which they ran, then of groups together."""
-    alone = [(row.case.group.name, row) for row in rows]
+    alone = [(row.group, row) for row in rows]
     return [*_means(alone), *_means(list(_together(rows)))]
 
 
-def _means(named: Sequence[tuple[str, Row]]) -> Iterator[Mean]:
+def _means(named: Sequence[tuple[str, Rated]]) -> Iterator[Mean]:
     found: dict[tuple[str, str, float], list[float]] = {}
     for name, row in named:
-        key = (name, row.timing.pattern, row.timing.sparsity)
-        found.setdefault(key, []).append(row.timing.ratio)
+        found.setdefault((name, row.pattern, row.sparsity), []).append(row.ratio)
     for key, ratios in found.items():
         yield Mean(*key, tuple(ratios))
 
 
-def _together(rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
+def _together(rows: Sequence[Rated]) -> Iterator[tuple[str, Rated]]:
     """Yield rows that more than one group has of those that are averaged together."""
     joined: dict[tuple[str, str, float], set[str]] = {}
     for row in rows:
-        joined.setdefault(_shared(row), set()).add(row.case.group.name)
+        joined.setdefault(_shared(row), set()).add(row.group)
     for row in rows:
-        if row.case.group.together and len(joined[_shared(row)]) > 1:
-            yield row.case.group.together, row
+        if row.together and len(joined[_shared(row)]) > 1:
+            yield row.together, row
 
 
-def _shared(row: Row) -> tuple[str, str, float]:
-    return row.case.group.together, row.timing.pattern, row.timing.sparsity
+def _shared(row: Rated) -> tuple[str, str, float]:
+    return row.together, row.pattern, row.sparsity

@@ -44,6 +44,30 @@ class Page:
     machine: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Rows as text.
+
+    Attributes:
+        titles: of the columns.
+        words: columns in front of the first number.
+        lines: a text for every column.
+        explanation: what the columns are.
+        means: of the rows.
+    """
+
+    titles: Sequence[str]
+    words: int
+    lines: Sequence[Sequence[str]]
+    explanation: str
+    means: Sequence[Mean]
+
+
+def sheet(rows: Sequence[Row]) -> Sheet:
+    """Return what is shown of rows."""
+    return Sheet(TITLES, WORDS, [cells(row) for row in rows], EXPLANATION, means(rows))
+
+
 def cells(row: Row) -> list[str]:
     """Return what the table says of a layer."""
     found = row.timing
@@ -91,11 +115,11 @@ def pivoted(found: Sequence[Mean]) -> tuple[list[str], list[list[str]]]:
     return ["group", "pattern", "layers", *map(percent, shares)], lines
 
 
-def print_rows(console: Console, rows: Sequence[Row], how: str) -> None:
+def print_sheet(console: Console, shown: Sheet, how: str) -> None:
     """Print a line for every layer, and the means; a narrow window wraps lines, not columns."""
-    console.print(aligned(TITLES, [cells(row) for row in rows], WORDS), soft_wrap=True)
-    console.print(f"\n{EXPLANATION}\n")
-    titles, lines = pivoted(means(rows))
+    console.print(aligned(shown.titles, shown.lines, shown.words), soft_wrap=True)
+    console.print(f"\n{shown.explanation}\n")
+    titles, lines = pivoted(shown.means)
     console.print(aligned(titles, lines, 2), soft_wrap=True)
     console.print(f"\n{MEANS} {how}")
 
@@ -113,14 +137,14 @@ def aligned(titles: Sequence[str], lines: Sequence[Sequence[str]], words: int) -
     )
 
 
-def markdown(page: Page, rows: Sequence[Row], how: str) -> str:
+def markdown(page: Page, shown: Sheet, how: str) -> str:
     """Return the means and all layers as a page."""
     lines = ["# Sparse kernels", "", f"    {page.command}", ""]
     lines += [f"{page.versions}. {page.machine}.", "", how, "", "## Means", "", MEANS, ""]
-    titles, means_of = pivoted(means(rows))
+    titles, means_of = pivoted(shown.means)
     lines += table(titles, means_of, right=2)
-    lines += ["", "## Layers", "", EXPLANATION, ""]
-    return "\n".join([*lines, *table(TITLES, [cells(row) for row in rows], right=WORDS)]) + "\n"
+    lines += ["", "## Layers", "", shown.explanation, ""]
+    return "\n".join([*lines, *table(shown.titles, shown.lines, right=shown.words)]) + "\n"
 
 
 def how_measured(bench: Bench, roofline: Roofline) -> str:

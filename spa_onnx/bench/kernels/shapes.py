@@ -47,12 +47,13 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A square convolution of stride 1 over one image that keeps its size."""
+    """A square convolution of stride 1 over images whose size it keeps."""
 
     inputs: int
     outputs: int
     size: int
     kernel: int = 1
+    images: int = 1
 
     @property
     def rows(self) -> int:
@@ -67,20 +68,22 @@ class Convolution:
     @property
     def positions(self) -> int:
         """Return how often each weight is multiplied; with padding too, as rates usually count."""
-        return self.size**2
+        return self.images * self.size**2
 
     @property
     def x_shape(self) -> tuple[int, ...]:
         """Return the shape of the input."""
-        return (1, self.inputs, self.size, self.size)
+        return (self.images, self.inputs, self.size, self.size)
 
     @property
     def y_shape(self) -> tuple[int, ...]:
         """Return the shape of the output."""
-        return (1, self.outputs, self.size, self.size)
+        return (self.images, self.outputs, self.size, self.size)
 
     def __str__(self) -> str:
-        return f"{self.kernel}x{self.kernel} {self.inputs} -> {self.outputs} @ {self.size}"
+        images = f"{self.images} x " if self.images > 1 else ""
+        taps = f"{self.kernel}x{self.kernel}"
+        return f"{images}{taps} {self.inputs} -> {self.outputs} @ {self.size}"
 
 
 Layer = Linear | Convolution
@@ -134,13 +137,17 @@ GROUPS = (
 )
 
 
-def find_groups(names: Sequence[str]) -> list[Group]:
+def find_groups(names: Sequence[str], among: Sequence[Group] | None = None) -> list[Group]:
     """Return the groups of these names, each once; without names all.
+
+    Args:
+        names: of groups.
+        among: which there are; those for the CPU unless given.
 
     Raises:
         UsageError: there is no such group.
     """
-    known = {group.name: group for group in GROUPS}
+    known = {group.name: group for group in (GROUPS if among is None else among)}
     for name in names:
         if name not in known:
             raise UsageError(f"there is no group {name!r}; --list tells of {', '.join(known)}")

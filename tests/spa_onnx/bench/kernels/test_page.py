@@ -2,7 +2,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from spa_onnx.bench.kernels.page import TITLES, aligned, cells, print_rows, sentence
+from spa_onnx.bench.kernels.page import TITLES, aligned, cells, print_sheet, sentence, sheet
 from tests.spa_onnx.bench.kernels.some_timings import row
 
 
@@ -17,7 +17,7 @@ def test_columns_are_as_wide_as_they_need() -> None:
 def test_a_narrow_window_hides_no_number() -> None:
     text = StringIO()
     rows = [row("first", 2.0), row("second", 3.0, 0.5)]
-    print_rows(Console(file=text, width=40, markup=False, highlight=False), rows, "So.")
+    print_sheet(Console(file=text, width=40, markup=False, highlight=False), sheet(rows), "So.")
     lines = [line.split() for line in text.getvalue().splitlines()]
     for one in rows:
         assert " ".join(cells(one)).split() in lines
