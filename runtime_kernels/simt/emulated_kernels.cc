@@ -1,5 +1,6 @@
 // All kernels for the emulator.
 
+#include "kernels/finish_all/finish_all.cu"
 #include "kernels/fragments_gemm/bfloat16_planes.cu"
 #include "kernels/fragments_gemm/bfloat16_tokens.cu"
 #include "kernels/fragments_gemm/float16_planes.cu"

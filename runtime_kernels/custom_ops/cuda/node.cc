@@ -30,7 +30,8 @@ Layer LayerOf(const OrtApi& api, const OrtKernelInfo* info, ValueType type,
                        std::to_string(packed.rows) + " rows");
   }
   return Layer(bytes, packed, memory, DeviceBehind(memory),
-               ReadEpilogue(attributes));
+               ReadEpilogue(attributes), "",
+               EngineOf(attributes.TextOr("engine", "own")));
 }
 
 }  // namespace

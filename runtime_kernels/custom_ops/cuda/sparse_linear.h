@@ -1,6 +1,8 @@
 // ai.spa::SparseLinear for the CUDA provider: as custom_ops/sparse_linear.h
 // says, with float16 or bfloat16 in place of float32, W of kind bit mask, tiles
 // or two of four, and without `tile`.
+// Attribute `engine`, own (default) or cusparselt: whose kernels do what they
+// can of a 2:4 weight, where they are there.
 //
 // Stored zeros count: where X is inf or NaN, they make NaN.
 

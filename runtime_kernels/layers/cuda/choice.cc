@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "abi/failure.h"
+
 namespace spa::cuda {
 namespace {
 
@@ -68,6 +70,13 @@ Rank RankOf(const CudaKernel& kernel, const Wanted& wanted,
 }
 
 }  // namespace
+
+Engine EngineOf(const std::string& name) {
+  if (name == "own") return Engine::kOwn;
+  if (name == "cusparselt") return Engine::kCusparselt;
+  throw InvalidInput("engine '" + name +
+                     "' is unknown, expected own or cusparselt");
+}
 
 TileCount TilesOf(const CudaKernel& kernel, const Wanted& wanted) {
   return {Quotient(wanted.rows, kernel.rows),

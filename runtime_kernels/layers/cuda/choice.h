@@ -4,12 +4,19 @@
 #define SPA_LAYERS_CUDA_CHOICE_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda_kernels.h"
 #include "simt/device.h"
 
 namespace spa::cuda {
+
+// Whose kernels do a run if they can.
+enum class Engine { kOwn, kCusparselt };
+
+// Of its name: own, cusparselt. Throws InvalidInput if there is none.
+Engine EngineOf(const std::string& name);
 
 // What tells kernels apart that can do a run.
 struct Wanted {

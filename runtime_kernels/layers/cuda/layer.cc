@@ -41,16 +41,31 @@ std::uint64_t BlocksOf(const TileCount& tiles) {
       tiles.images, "the grid");
 }
 
+// Named it must be there, preferred it may.
+std::unique_ptr<const CusparseltLayer> CusparseltFor(
+    const Packed& packed, const Memory& memory, const gpu::Properties& device,
+    const Epilogue& epilogue, const std::string& kernel, Engine engine) {
+  const bool is_named = kernel == CusparseltLayer::kName;
+  const bool is_preferred = kernel.empty() && engine == Engine::kCusparselt &&
+                            CusparseltLayer::IsThere(device);
+  if (!CusparseltLayer::Takes(packed) || !(is_named || is_preferred)) {
+    return nullptr;
+  }
+  return std::make_unique<CusparseltLayer>(packed, memory, device, epilogue);
+}
+
 }  // namespace
 
 Layer::Layer(const unsigned char* bytes, const Packed& packed,
              const Memory& memory, const gpu::Properties& device,
-             const Epilogue& epilogue, std::string kernel)
+             const Epilogue& epilogue, std::string kernel, Engine engine)
     : packed_(packed),
       device_(NewEnough(device)),
       epilogue_(epilogue),
       kernel_(std::move(kernel)),
-      weight_(bytes, packed, memory) {
+      weight_(bytes, packed, memory),
+      cusparselt_(
+          CusparseltFor(packed, memory, device, epilogue, kernel_, engine)) {
   // Now, since it may not be done while a graph is recorded.
   for (const Extent& extent : {TokensOf(1), PlanesOf(1, {1, 1}, {1, 1})}) {
     for (const CudaKernel& found : RankedKernels(WantedOf(extent), device_)) {
@@ -65,7 +80,7 @@ Wanted Layer::WantedOf(const Extent& extent) const {
           packed_.rows, extent.images,      extent.positions};
 }
 
-std::vector<CudaKernel> Layer::KernelsFor(const Extent& extent) const {
+std::vector<CudaKernel> Layer::OwnKernels(const Extent& extent) const {
   std::vector<CudaKernel> ranked = RankedKernels(WantedOf(extent), device_);
   if (ranked.empty()) {
     throw InvalidInput("no kernel for device '" + device_.name +
@@ -76,6 +91,28 @@ std::vector<CudaKernel> Layer::KernelsFor(const Extent& extent) const {
     if (kernel_ == found.name) return {found};
   }
   throw InvalidInput("no kernel '" + kernel_ + "' can do it");
+}
+
+bool Layer::CusparseltTakes(const Extent& extent) const {
+  return extent.layout == Layout::kTokens && CusparseltLayer::Takes(packed_) &&
+         CusparseltLayer::Takes(extent.positions);
+}
+
+std::vector<CudaKernel> Layer::KernelsFor(const Extent& extent) const {
+  CudaKernel library{};
+  library.name = CusparseltLayer::kName;
+  if (cusparselt_ != nullptr && CusparseltTakes(extent)) {
+    if (!kernel_.empty()) return {library};
+    std::vector<CudaKernel> kernels = OwnKernels(extent);
+    kernels.insert(kernels.begin(), library);
+    return kernels;
+  }
+  std::vector<CudaKernel> kernels = OwnKernels(extent);
+  if (kernel_.empty() && CusparseltTakes(extent) &&
+      CusparseltLayer::IsThere(device_)) {
+    kernels.push_back(library);
+  }
+  return kernels;
 }
 
 Call Layer::CallOf(const CudaKernel& kernel, const Extent& extent,
@@ -107,11 +144,18 @@ Call Layer::CallOf(const CudaKernel& kernel, const Extent& extent,
   return call;
 }
 
+bool Layer::RunByCusparselt(const Extent& extent, const Tensors& tensors,
+                            gpu::Stream stream) const {
+  return cusparselt_ != nullptr && CusparseltTakes(extent) &&
+         cusparselt_->Run(extent.positions, tensors, stream);
+}
+
 void Layer::Run(const Extent& extent, const Tensors& tensors,
                 gpu::Stream stream) const {
   if (extent.images == 0 || extent.positions == 0) return;
   CheckSizes(extent, rows(), columns());
-  const CudaKernel kernel = KernelsFor(extent).front();
+  if (RunByCusparselt(extent, tensors, stream)) return;
+  const CudaKernel kernel = OwnKernels(extent).front();
   const Call call = CallOf(kernel, extent, tensors);
   const gpu::Grid grid{call.blocks, kernel.threads,
                        kernel.shared_bytes(call.stages)};
