@@ -111,8 +111,8 @@ def lower_layers(view: View, lowerings: Sequence[Lowering]) -> Rewritten:
         free_initializers(model)
     unread = {name for k in gone for name in model.graph.node[k].input}
     dropped = replace_nodes(model, gone, places)
-    drop_unread(model, unread)
     merge_twins(model, view.graph)
+    drop_unread(model, {view.graph.twins.get(name, name) for name in unread})
     return Rewritten(model, store.payloads, dropped)
 
 

@@ -53,8 +53,8 @@ def raise_layers(graph: Graph) -> Rewritten:
         places[node.index] = raising.nodes(node)
     unread = {name for k in places for name in model.graph.node[k].input}
     dropped = replace_nodes(model, set(places), places)
-    drop_unread(model, unread)
     merge_twins(model, graph)
+    drop_unread(model, {graph.twins.get(name, name) for name in unread})
     kept = [o for o in model.opset_import if o.domain != DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept)

@@ -174,3 +174,23 @@ def test_tiles_reach_the_operator_and_share_the_weight() -> None:
     tiles = [a.i for node in model.graph.node for a in node.attribute if a.name == "tile"]
     assert tiles == [2, 3]
     assert len(model.graph.initializer) == 1
+
+
+@pytest.mark.parametrize("lowered_first", [True, False])
+def test_a_constant_that_others_read_stays(*, lowered_first: bool) -> None:
+    g = GraphBuilder()
+    x = g.input("x", ("batch", 3, 10))
+    zeros = g.constant(np.zeros(10, np.float32))  # exporters merge equal constants
+
+    def layer(x: str) -> str:
+        return g.add(linear(g, x, 10), zeros)
+
+    def other(x: str) -> str:
+        return g.node("Max", [x, zeros])
+
+    first, second = (layer, other) if lowered_first else (other, layer)
+    model = g.model(second(g.softmax(first(x))))
+    made = lowered(model)
+    onnx.checker.check_model(undone(made), full_check=True)
+    assert_equal(evaluate(made, feeds_of(model)), dense_outputs(model))
+    assert zeros in {t.name for t in made.graph.initializer}
