@@ -9,6 +9,8 @@
 #ifndef SPA_KERNELS_FRAGMENTS_GEMM_FRAGMENTS_GEMM_H_
 #define SPA_KERNELS_FRAGMENTS_GEMM_FRAGMENTS_GEMM_H_
 
+#include <type_traits>
+
 #include "kernels/fragments/call.h"
 #include "kernels/fragments/finish.h"
 #include "kernels/fragments/turns.h"
@@ -55,21 +57,14 @@ struct FragmentsGemm {
   }
 
  private:
-  SPA_DEVICE static void Load(const Call& call, const Slabs& slabs,
-                              std::uint32_t slab, const Origin& origin,
-                              unsigned char* stage) {
-    if constexpr (kPlanes) {
-      LoadPlanes<kPositions, kThreads>(call, slabs, slab, origin, stage);
-    } else {
-      LoadTokens<kPositions, kThreads>(call, slabs, slab, origin, stage);
-    }
-    slabs.template Load<kThreads>(slab, stage + kXBytes);
-  }
+  using Loader = std::conditional_t<kPlanes, PlanesLoader<kPositions, kThreads>,
+                                    TokensLoader<kPositions, kThreads>>;
 
   SPA_DEVICE static void Pipeline(
       const Call& call, const Slabs& slabs, const Origin& origin,
       Sums<Slabs::kRowTiles, kPositionTiles>& sums) {
     unsigned char* const shared = simt::SharedMemory();
+    const Loader loader(call, origin);
     const std::uint32_t count = (slabs.steps() + kSlabSteps - 1) / kSlabSteps;
     const std::uint32_t ahead = call.stages - 1;
     const unsigned warp = simt::ThreadX() / simt::kLanes;
@@ -82,7 +77,9 @@ struct FragmentsGemm {
         simt::SyncBlock();  // also: nobody reads the stage that is filled next
       }
       if (i < count) {
-        Load(call, slabs, i, origin, shared + filled * kStageBytes);
+        unsigned char* const to = shared + filled * kStageBytes;
+        loader.Load(call, slabs, i, to);
+        slabs.template Load<kThreads>(i, to + kXBytes);
       }
       simt::CommitCopies();
       filled = filled + 1 == call.stages ? 0 : filled + 1;

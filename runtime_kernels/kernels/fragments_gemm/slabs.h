@@ -14,11 +14,14 @@ namespace spa::cuda {
 template <unsigned kRowTiles, unsigned kPositionTiles>
 using Sums = float[kRowTiles][2 * kPositionTiles][4];
 
-template <unsigned kThreads>
+// Copies the first `bytes` of at most kMost, by kThreads threads.
+template <unsigned kThreads, unsigned kMost>
 SPA_DEVICE void CopyBytes(unsigned char* to, const unsigned char* from,
                           unsigned bytes, unsigned thread) {
-  for (unsigned i = thread * 16; i < bytes; i += kThreads * 16) {
-    simt::CopyAsync<16>(to + i, from + i, true);
+  SPA_UNROLL
+  for (unsigned i = 0; i < kMost; i += kThreads * 16) {
+    const unsigned at = i + thread * 16;
+    if (at < bytes) simt::CopyAsync<16>(to + at, from + at, true);
   }
 }
 
@@ -48,8 +51,8 @@ class BlockSlabs {
   SPA_DEVICE void Load(std::uint32_t slab, unsigned char* to) const {
     const std::uint32_t first = slab * kSlabSteps;
     const std::uint32_t count = StepsOf(slab);
-    CopyBytes<kThreads>(to, steps_.Fragments(first), count * kStepBytes,
-                        simt::ThreadX());
+    CopyBytes<kThreads, kBytes>(to, steps_.Fragments(first), count * kStepBytes,
+                                simt::ThreadX());
   }
 
   template <class T, unsigned kPositionTiles, class X>
@@ -116,13 +119,17 @@ class SparseSlabs {
     // Each warp takes tiles of its own, 1152 bytes of which lie together.
     constexpr unsigned kWarps = kThreads / simt::kLanes;
     const unsigned lane = simt::LaneOf(simt::ThreadX());
-    for (unsigned r = simt::ThreadX() / simt::kLanes; r < tiles_; r += kWarps) {
+    const bool has_second = 2 * slab + 1 < SparseSteps(weight_, 0).steps();
+    const unsigned bytes = (has_second ? 2 : 1) * kFragment;
+    SPA_UNROLL
+    for (unsigned i = 0; i < kTiles; i += kWarps) {
+      const unsigned r = i + simt::ThreadX() / simt::kLanes;
+      if (r >= tiles_) break;
       const SparseSteps steps(weight_, row_tile_ + r);
-      const unsigned count = 2 * slab + 1 < steps.steps() ? 2 : 1;
-      CopyBytes<simt::kLanes>(to + r * 2 * kFragment, steps.Fragment(2 * slab),
-                              count * kFragment, lane);
-      CopyBytes<simt::kLanes>(to + kValues + r * kMetadata,
-                              steps.Metadata(slab), kMetadata, lane);
+      CopyBytes<simt::kLanes, 2 * kFragment>(
+          to + r * 2 * kFragment, steps.Fragment(2 * slab), bytes, lane);
+      CopyBytes<simt::kLanes, kMetadata>(to + kValues + r * kMetadata,
+                                         steps.Metadata(slab), kMetadata, lane);
     }
   }
 

@@ -34,12 +34,6 @@ SPA_DEVICE unsigned UpToChunk(std::uint64_t from, std::uint64_t end) {
   return end - from < kChunk ? static_cast<unsigned>(end - from) : kChunk;
 }
 
-// Sixteen bytes that all exist, or zeros.
-SPA_DEVICE void CopyChunk(const Call& call, unsigned char* to,
-                          const std::uint16_t* from, unsigned count) {
-  simt::CopyAsync<kChunkBytes>(to, count != 0 ? from : call.x, count != 0);
-}
-
 // Up to eight numbers, zeros behind them, in pieces of 8, 4 or 2 bytes as they
 // lie; `at` returns one of them.
 template <class At>
@@ -50,15 +44,13 @@ SPA_DEVICE void CopyPieces(const Call& call, unsigned char* to,
   for (unsigned i = 0; i < kChunk; i += 4) {
     unsigned char* place = to + 2 * i;
     if (call.x_vector == 8) {
-      const bool is_real = i < count;
-      simt::CopyAsync<8>(place, is_real ? from + i : call.x, is_real);
+      simt::CopyAsync<8>(place, from + i, i < count);
       continue;
     }
     SPA_ROLLED
     for (unsigned j = i; j < i + 4; j += 2, place += 4) {
       if (call.x_vector == 4) {
-        const bool is_real = j < count;
-        simt::CopyAsync<4>(place, is_real ? from + j : call.x, is_real);
+        simt::CopyAsync<4>(place, from + j, j < count);
       } else {
         const std::uint32_t low = j < count ? at(j) : 0;
         const std::uint32_t high = j + 1 < count ? at(j + 1) : 0;
@@ -69,41 +61,61 @@ SPA_DEVICE void CopyPieces(const Call& call, unsigned char* to,
   }
 }
 
-template <unsigned kPositions, unsigned kThreads, class Slabs>
-SPA_DEVICE void LoadTokens(const Call& call, const Slabs& slabs,
-                           std::uint32_t slab, const Origin& origin,
-                           unsigned char* to) {
-  constexpr unsigned kChunks = kSlab / kChunk;
-  constexpr unsigned kLines = kThreads / kChunks;  // at a time
-  const unsigned chunk = simt::ThreadX() % kChunks;
-  const std::uint32_t step = slab * kSlabSteps + chunk / 2;
-  const std::uint32_t columns = call.weight.columns;
-  const std::uint64_t column =
-      step < slabs.steps() ? slabs.Column(step) + chunk % 2 * kChunk : columns;
-  const unsigned count = UpToChunk(column, columns);
-  const auto load = [&](unsigned first, const auto& copy) {
-    const unsigned line = first + simt::ThreadX() / kChunks;
+// Both loaders: a thread copies the same chunk of every kLines-th line, so what
+// it computes in front of the loop over slabs is nearly all there is to
+// compute.
+template <unsigned kPositions, unsigned kThreads>
+class TokensLoader {
+ public:
+  SPA_DEVICE TokensLoader(const Call& call, const Origin& origin)
+      : chunk_(simt::ThreadX() % kChunks) {
+    const unsigned line = simt::ThreadX() / kChunks;
     const std::uint64_t position = origin.position + line;
-    copy(to + (line * kChunks + SwizzledChunk(line, chunk)) * kChunkBytes,
-         call.x + position * columns + column,
-         position < call.positions ? count : 0);
-  };
-  if (call.x_vector == kChunkBytes) {
-    SPA_UNROLL
-    for (unsigned i = 0; i < kPositions; i += kLines) {
-      load(i, [&](unsigned char* place, const std::uint16_t* from,
-                  unsigned here) { CopyChunk(call, place, from, here); });
+    from_ = call.x + position * call.weight.columns;
+    place_ = (line * kChunks + SwizzledChunk(line, chunk_)) * kChunkBytes;
+    const std::uint64_t left =
+        position < call.positions ? call.positions - position : 0;
+    lines_ = left < kPositions ? static_cast<unsigned>(left) : kPositions;
+  }
+
+  template <class Slabs>
+  SPA_DEVICE void Load(const Call& call, const Slabs& slabs, std::uint32_t slab,
+                       unsigned char* to) const {
+    const std::uint32_t step = slab * kSlabSteps + chunk_ / 2;
+    const std::uint32_t columns = call.weight.columns;
+    const std::uint64_t column = step < slabs.steps()
+                                     ? slabs.Column(step) + chunk_ % 2 * kChunk
+                                     : columns;
+    const std::uint16_t* from = from_ + column;
+    const std::uint64_t next = std::uint64_t{kLines} * columns;
+    if (call.x_vector == kChunkBytes) {
+      const unsigned lines = column < columns ? lines_ : 0;
+      SPA_UNROLL
+      for (unsigned i = 0; i < kPositions; i += kLines, from += next) {
+        simt::CopyAsync<kChunkBytes>(to + place_ + i * kLineBytes, from,
+                                     i < lines);
+      }
+      return;
     }
-    return;
+    const unsigned count = UpToChunk(column, columns);
+    SPA_ROLLED
+    for (unsigned i = 0; i < kPositions; i += kLines, from += next) {
+      CopyPieces(call, to + place_ + i * kLineBytes, from,
+                 i < lines_ ? count : 0, [&](unsigned j) { return from[j]; });
+    }
   }
-  SPA_ROLLED
-  for (unsigned i = 0; i < kPositions; i += kLines) {
-    load(i, [&](unsigned char* place, const std::uint16_t* from,
-                unsigned here) {
-      CopyPieces(call, place, from, here, [&](unsigned j) { return from[j]; });
-    });
-  }
-}
+
+ private:
+  static constexpr unsigned kChunks = kSlab / kChunk;
+  static constexpr unsigned kLineBytes = kChunks * kChunkBytes;
+  static constexpr unsigned kLines = kThreads / kChunks;  // at a time
+  static_assert(kLines % 8 == 0, "or chunks would change places with lines");
+
+  const unsigned chunk_;
+  const std::uint16_t* from_;
+  unsigned place_;
+  unsigned lines_;  // from the thread's first one on that exist
+};
 
 // Where a pixel of Y looks at in its channel of X.
 SPA_DEVICE std::uint64_t PixelOffset(const Pixels& pixels,
@@ -112,43 +124,64 @@ SPA_DEVICE std::uint64_t PixelOffset(const Pixels& pixels,
   return y * pixels.stride_y * pixels.x_width + x * pixels.stride_x;
 }
 
-template <unsigned kPositions, unsigned kThreads, class Slabs>
-SPA_DEVICE void LoadPlanes(const Call& call, const Slabs& slabs,
-                           std::uint32_t slab, const Origin& origin,
-                           unsigned char* to) {
-  constexpr unsigned kChunks = kPositions / kChunk;
-  const std::uint32_t columns = call.weight.columns;
-  const auto load = [&](unsigned first, const auto& copy) {
-    const unsigned line = (first + simt::ThreadX()) / kChunks;
-    const unsigned chunk = (first + simt::ThreadX()) % kChunks;
-    const std::uint32_t step = slab * kSlabSteps + line / kStep;
-    const std::uint64_t column =
-        step < slabs.steps() ? slabs.Column(step) + line % kStep : columns;
-    const std::uint64_t position = origin.position + chunk * kChunk;
-    copy(to + (line * kChunks + SwizzledChunk(line, chunk)) * kChunkBytes,
-         call.x + (origin.image * columns + column) * call.x_plane, position,
-         column < columns ? UpToChunk(position, call.positions) : 0);
-  };
-  if (call.x_vector == kChunkBytes) {
-    SPA_UNROLL
-    for (unsigned i = 0; i < kSlab * kChunks; i += kThreads) {
-      load(i, [&](unsigned char* place, const std::uint16_t* plane,
-                  std::uint64_t position, unsigned here) {
-        CopyChunk(call, place, plane + position, here);
-      });
+template <unsigned kPositions, unsigned kThreads>
+class PlanesLoader {
+ public:
+  SPA_DEVICE PlanesLoader(const Call& call, const Origin& origin)
+      : line_(simt::ThreadX() / kChunks) {
+    const unsigned chunk = simt::ThreadX() % kChunks;
+    position_ = origin.position + chunk * kChunk;
+    count_ = UpToChunk(position_, call.positions);
+    from_ = call.x + origin.image * call.weight.columns * call.x_plane;
+    place_ = (line_ * kChunks + SwizzledChunk(line_, chunk)) * kChunkBytes;
+  }
+
+  template <class Slabs>
+  SPA_DEVICE void Load(const Call& call, const Slabs& slabs, std::uint32_t slab,
+                       unsigned char* to) const {
+    if (call.x_vector == kChunkBytes) {
+      SPA_UNROLL
+      for (unsigned i = 0; i < kSlab; i += kLines) {
+        const std::uint64_t column = ColumnOf(call, slabs, slab, line_ + i);
+        simt::CopyAsync<kChunkBytes>(
+            to + place_ + i * kLineBytes,
+            from_ + column * call.x_plane + position_,
+            column < call.weight.columns && count_ != 0);
+      }
+      return;
     }
-    return;
+    SPA_ROLLED
+    for (unsigned i = 0; i < kSlab; i += kLines) {
+      const std::uint64_t column = ColumnOf(call, slabs, slab, line_ + i);
+      const std::uint16_t* plane = from_ + column * call.x_plane;
+      CopyPieces(call, to + place_ + i * kLineBytes, plane + position_,
+                 column < call.weight.columns ? count_ : 0, [&](unsigned j) {
+                   return plane[PixelOffset(call.pixels, position_ + j)];
+                 });
+    }
   }
-  SPA_ROLLED
-  for (unsigned i = 0; i < kSlab * kChunks; i += kThreads) {
-    load(i, [&](unsigned char* place, const std::uint16_t* plane,
-                std::uint64_t position, unsigned here) {
-      CopyPieces(call, place, plane + position, here, [&](unsigned j) {
-        return plane[PixelOffset(call.pixels, position + j)];
-      });
-    });
+
+ private:
+  static constexpr unsigned kChunks = kPositions / kChunk;
+  static constexpr unsigned kLineBytes = kChunks * kChunkBytes;
+  static constexpr unsigned kLines = kThreads / kChunks;  // at a time
+  static_assert(kLines % 8 == 0, "or chunks would change places with lines");
+
+  // The column of a line of a slab, or one behind the last.
+  template <class Slabs>
+  SPA_DEVICE static std::uint64_t ColumnOf(const Call& call, const Slabs& slabs,
+                                           std::uint32_t slab, unsigned line) {
+    const std::uint32_t step = slab * kSlabSteps + line / kStep;
+    return step < slabs.steps() ? slabs.Column(step) + line % kStep
+                                : call.weight.columns;
   }
-}
+
+  const unsigned line_;
+  std::uint64_t position_;
+  unsigned count_;  // of positions that exist in the chunk
+  const std::uint16_t* from_;
+  unsigned place_;
+};
 
 // The fragments of 16 columns by 16 positions: b[0] and b[1] are those of the
 // first eight positions, b[2] and b[3] of the others.
