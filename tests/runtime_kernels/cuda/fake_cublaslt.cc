@@ -1,20 +1,21 @@
 // What tests put in the place of cuBLASLt: the functions that we call, on the
 // memory of the CPU, as their documentation says and without our declarations.
-// It counts what is alive, refuses what it is told to, and remembers the last
-// product.
+// It remembers the last product.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <map>
-#include <string>
 #include <thread>
 
-#include "simt/emulated_stream.h"
-#include "simt/halves.h"
+#include "fake.h"
 
 namespace {
+
+using fake::Load;
+using fake::StatusOf;
+using fake::Store;
 
 constexpr int kInvalid = 7;
 
@@ -46,12 +47,10 @@ struct Last {
 };
 
 struct Fake {
-  int alive = 0;
   int proposals = 3;
   int fastest = 1;
-  std::uint64_t limit = 0;             // of the workspace
-  std::map<std::string, int> refused;  // status of a function
-  std::map<std::uint64_t, int> done;   // multiplications by an algorithm
+  std::uint64_t limit = 0;            // of the workspace
+  std::map<std::uint64_t, int> done;  // multiplications by an algorithm
   Last last{};
 };
 
@@ -60,37 +59,20 @@ Fake& Now() {
   return fake;
 }
 
-int StatusOf(const char* function) {
-  const auto found = Now().refused.find(function);
-  return found == Now().refused.end() ? 0 : found->second;
-}
-
 template <class T>
 int Make(const char* function, T** out, T made) {
   const int status = StatusOf(function);
   if (status != 0) return status;
   *out = new T(made);
-  ++Now().alive;
+  ++fake::Alive();
   return 0;
 }
 
 template <class T>
 int Remove(T* made) {
   delete made;
-  --Now().alive;
+  --fake::Alive();
   return 0;
-}
-
-float Load(int type, const void* from, std::uint64_t at) {
-  const std::uint16_t bits = static_cast<const std::uint16_t*>(from)[at];
-  return type == 2 ? spa::simt::HalfToFloat(bits)
-                   : spa::simt::Bfloat16ToFloat(bits);
-}
-
-void Store(int type, void* to, std::uint64_t at, float number) {
-  static_cast<std::uint16_t*>(to)[at] =
-      type == 2 ? spa::simt::FloatToHalf(number)
-                : spa::simt::FloatToBfloat16(number);
 }
 
 // Element (i, j) of a matrix that may be transposed first.
@@ -154,8 +136,6 @@ bool AreSame(const Layout& one, const Layout& other) {
 }
 
 }  // namespace
-
-#define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT int cublasLtCreate(int** out) { return Make("cublasLtCreate", out, 0); }
 EXPORT int cublasLtDestroy(int* made) { return Remove(made); }
@@ -234,22 +214,17 @@ EXPORT int cublasLtMatmul(int*, Operation* operation, const float* alpha,
   }
   Now().last = {
       a, b, d, d_layout->rows, d_layout->columns, work.inner(), workspace_size};
-  static_cast<spa::gpu::EmulatedStream*>(stream)->start([work] { work.Do(); });
+  fake::Start(stream, [work] { work.Do(); });
   return 0;
 }
 
 // For the test.
 EXPORT void FakeReset(int proposals, int fastest) {
-  const int alive = Now().alive;
+  fake::TheRecord() = {};
   Now() = {};
-  Now().alive = alive;
   Now().proposals = proposals;
   Now().fastest = fastest;
 }
-EXPORT void FakeRefuse(const char* function, int status) {
-  Now().refused[function] = status;
-}
-EXPORT int FakeAlive() { return Now().alive; }
 EXPORT int FakeDone(int algorithm) {
   return Now().done[static_cast<std::uint64_t>(algorithm)];
 }

@@ -36,6 +36,10 @@ class Fake:
         """Let a function return a status until the next reset."""
         self.native.FakeRefuse(function.encode(), status)
 
+    def calls(self, function: str) -> int:
+        """Return how often a function was called since the last reset."""
+        return int(self.native.FakeCalls(function.encode()))
+
     @property
     def alive(self) -> int:
         """Return how many of its objects were made and not destroyed."""
