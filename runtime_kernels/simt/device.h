@@ -38,6 +38,7 @@ struct Properties {
   std::uint64_t memory;
   std::uint64_t cache;          // of the second level
   std::uint64_t shared_memory;  // that a block may have
+  int index;                    // by which the driver knows it
 };
 
 // All throw Failure.

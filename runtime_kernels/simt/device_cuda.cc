@@ -41,6 +41,7 @@ Properties Describe(int device) {
   Check(cudaGetDeviceProperties(&found, device), "asking for a device");
   Properties p{};
   p.name = found.name;
+  p.index = device;
   p.major = found.major;
   p.minor = found.minor;
   p.multiprocessors = found.multiProcessorCount;

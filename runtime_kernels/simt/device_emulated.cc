@@ -69,8 +69,8 @@ Properties Describe(int device) {
   const Emulated& e = TheDevice();
   constexpr int kMultiprocessors = 4;
   constexpr std::uint64_t kCache = 1 << 20;
-  return {"emulated", e.major, e.minor,  kMultiprocessors, true,
-          0,          0,       e.memory, kCache,           e.shared_memory};
+  return {"emulated", e.major,  e.minor, kMultiprocessors, true,  0,
+          0,          e.memory, kCache,  e.shared_memory,  device};
 }
 
 int DeviceOf(const void*) { return 0; }

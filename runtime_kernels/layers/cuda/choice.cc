@@ -39,8 +39,8 @@ std::uint64_t Quotient(std::uint64_t number, std::uint64_t by) {
 }
 
 // Smaller is better. Kernels for few tokens do them all at once or come last;
-// of the others the largest tile wins that still gives every multiprocessor
-// one.
+// of the others the largest tile wins that still leaves few multiprocessors
+// without work.
 struct Rank {
   bool is_unsuited;
   bool leaves_idle;
@@ -53,6 +53,15 @@ struct Rank {
   }
 };
 
+// Rows of blocks differ in length, so that each multiprocessor should have some
+// tiles; those of 2:4 weights are all alike.
+bool LeavesIdle(const CudaKernel& kernel, const Wanted& wanted,
+                const gpu::Properties& device) {
+  const double each = wanted.kind == Kind::kTiles ? 1.5 : 0.75;
+  return static_cast<double>(TilesOf(kernel, wanted).all()) <
+         each * device.multiprocessors;
+}
+
 Rank RankOf(const CudaKernel& kernel, const Wanted& wanted,
             const gpu::Properties& device) {
   const bool is_few =
@@ -64,8 +73,7 @@ Rank RankOf(const CudaKernel& kernel, const Wanted& wanted,
     return {!is_few && wanted.kind != Kind::kBitmask, !in_one,
             in_one ? area : ~area};
   }
-  const bool idle = TilesOf(kernel, wanted).all() <
-                    static_cast<std::uint64_t>(device.multiprocessors);
+  const bool idle = LeavesIdle(kernel, wanted, device);
   return {is_few, idle, idle ? area : ~area};
 }
 

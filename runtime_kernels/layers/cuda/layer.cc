@@ -67,6 +67,7 @@ Layer::Layer(const unsigned char* bytes, const Packed& packed,
       cusparselt_(
           CusparseltFor(packed, memory, device, epilogue, kernel_, engine)) {
   // Now, since it may not be done while a graph is recorded.
+  const gpu::Guard guard(device_.index);
   for (const Extent& extent : {TokensOf(1), PlanesOf(1, {1, 1}, {1, 1})}) {
     for (const CudaKernel& found : RankedKernels(WantedOf(extent), device_)) {
       gpu::AllowShared(found.function,
