@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
 
 from spa_onnx.runtime.cuda import CudaError
+from tests.runtime_kernels.cuda.by_cusparselt import NAME, expected, run
 from tests.runtime_kernels.cuda.fakes import Fake, compiled, needs_compiler
 from tests.runtime_kernels.cuda.given_layer import GivenLayer, convolution, linear
 from tests.runtime_kernels.cuda.oracle import agrees
-from tests.runtime_kernels.cuda.packing import HALVES, HalfArray, Packing
+from tests.runtime_kernels.cuda.packing import HALVES, Packing
 from tests.runtime_kernels.cuda_library import cuda_library, emulated_bytes, needs_emulator
-from tests.runtime_kernels.layers.oracle import ACTIVATION_ERROR, STEEPEST
+from tests.runtime_kernels.layers.oracle import ACTIVATION_ERROR
 
 VARIABLE = "SPA_ONNX_CUSPARSELT"
-NAME = "cusparselt"
 VERSION = 1000
 NOT_SUPPORTED = 10
 
@@ -46,19 +45,6 @@ def fake(library: Fake, monkeypatch: pytest.MonkeyPatch) -> Generator[Fake]:
 
 def kernels(layer: GivenLayer) -> tuple[str, ...]:
     return cuda_library().kernels(layer.native)
-
-
-def run(layer: GivenLayer) -> HalfArray:
-    """Return what the library makes of a layer."""
-    y: HalfArray = cuda_library().run(replace(layer.native, kernel=NAME))
-    return y
-
-
-def expected(layer: GivenLayer) -> tuple[Any, Any]:
-    """Return what must come out where the sums are rounded before the activation, too."""
-    exact, bound = layer.expected()
-    _, rounded = replace(layer, activation="none").expected()
-    return exact, bound + STEEPEST * rounded
 
 
 @each_type
