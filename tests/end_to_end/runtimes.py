@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spa_onnx.runtime.library import library_path
+from spa_onnx.runtime.library import CUDA_VARIABLE, library_path
 
 ROOT = Path(__file__).parents[2]
 COMMON = (
@@ -47,11 +47,13 @@ class Release:
         name: of its environment.
         packages: that make the environment.
         refused: whether it must refuse the library.
+        takes_cuda: whether it takes a library for CUDA, should the environment name one.
     """
 
     name: str
     packages: Sequence[str]
     refused: bool = False
+    takes_cuda: bool = True
 
     def command(self, python: Path) -> list[str]:
         """Return what is run in the environment."""
@@ -64,7 +66,9 @@ class Release:
 RELEASES = (
     # numpy 2 came after these, and the kernels of their extension modules do not load with it
     Release("1.16.3", ("onnxruntime==1.16.3", "numpy<2"), refused=True),
-    Release("1.17.3", ("onnxruntime==1.17.3", "numpy<2", *COMMON)),
+    Release("1.17.3", ("onnxruntime==1.17.3", "numpy<2", *COMMON), takes_cuda=False),
+    # the first one that takes a library for CUDA
+    Release("1.18.1", ("onnxruntime==1.18.1", "numpy<2", *COMMON)),
     # the last one that is not asked to infer shapes
     Release("1.23.2", ("onnxruntime==1.23.2", *COMMON)),
     Release("newest", ("onnxruntime", "numpy", *COMMON)),
@@ -84,13 +88,16 @@ def prepare(release: Release, folder: Path) -> Path:
     return python
 
 
-def environment() -> Mapping[str, str]:
+def environment(release: Release) -> Mapping[str, str]:
     """Return variables with which the checkout's code and this library are used."""
-    return os.environ | {
+    found = os.environ | {
         "SPA_ONNX_KERNELS": str(library_path()),
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    if not release.takes_cuda:
+        found.pop(CUDA_VARIABLE, None)
+    return found
 
 
 def main(folder: Path) -> int:
@@ -100,7 +107,9 @@ def main(folder: Path) -> int:
         start = time.perf_counter()
         python = prepare(release, folder.resolve())
         print(f"== onnxruntime {release.name}", flush=True)
-        done = subprocess.run(release.command(python), cwd=ROOT, env=environment(), check=False)
+        done = subprocess.run(
+            release.command(python), cwd=ROOT, env=environment(release), check=False
+        )
         failures += bool(done.returncode)
         verdict = "FAILED" if done.returncode else "passed"
         print(f"== {verdict} in {time.perf_counter() - start:.0f} s", flush=True)
