@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
 from spa_onnx.runtime.library import library_path
 from spa_onnx.runtime.session import add_operators
 from tests.runtime_kernels.cuda.fakes import Fake, compiled, needs_compiler
 from tests.runtime_kernels.cuda.given_layer import GivenLayer, linear
 from tests.runtime_kernels.cuda.oracle import agrees
-from tests.runtime_kernels.cuda.packing import Packing
+from tests.runtime_kernels.cuda.packing import HalfArray, Packing
 from tests.runtime_kernels.cuda_library import cuda_library, needs_emulator
 from tests.runtime_kernels.kernel_library import needs_kernels
 
@@ -51,30 +51,49 @@ def fake(library: Fake, monkeypatch: pytest.MonkeyPatch) -> Generator[Fake]:
     assert library.alive == 0
 
 
-def opened(layer: GivenLayer, engine: str | None) -> ort.InferenceSession:
-    """Return a session of ``y = SparseLinear(x) + 0``, with the layer's bias and residual."""
+def opened(
+    layer: GivenLayer, engine: str | None, *, is_between: bool = False
+) -> ort.InferenceSession:
+    """Return a session of ``y = SparseLinear(x)``, with the layer's bias and residual.
+
+    Args:
+        layer: with its tensors.
+        engine: the attribute, left out if None.
+        is_between: the residual and ``y`` are transposed by nodes before and behind it, so that its
+            output may take the residual's place. All shapes are known.
+    """
     attributes: dict[str, Any] = {"out_features": len(layer.weight)}
     attributes["activation"] = layer.activation
     if engine is not None:
         attributes["engine"] = engine
     packed = layer.packing.pack(layer.weight)
     stored = [helper.make_tensor("weight", TensorProto.UINT8, [len(packed)], packed, raw=True)]
-    entries = [helper.make_tensor_value_info("x", TensorProto.FLOAT16, None)]
+    inputs, entries = ["x", "weight", "", ""], [entry("x", layer.x, is_between)]
     if layer.bias is not None:
+        inputs[2] = "bias"
         stored.append(numpy_helper.from_array(layer.bias, "bias"))
     if layer.residual is not None:
-        entries.append(helper.make_tensor_value_info("residual", TensorProto.FLOAT16, None))
-    inputs = ["x", "weight", "" if layer.bias is None else "bias"]
-    inputs.append("" if layer.residual is None else "residual")
-    node = helper.make_node("SparseLinear", inputs, ["y"], domain="ai.spa", **attributes)
+        inputs[3] = "made" if is_between else "residual"
+        residual = layer.residual.T if is_between else layer.residual
+        entries.append(entry("residual", residual, is_between))
+    output = "hidden" if is_between else "y"
+    nodes = [helper.make_node("SparseLinear", inputs, [output], domain="ai.spa", **attributes)]
+    if is_between:
+        nodes.insert(0, helper.make_node("Transpose", ["residual"], ["made"]))
+        nodes.append(helper.make_node("Transpose", ["hidden"], ["y"]))
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT16, None)
-    graph = helper.make_graph([node], "layer", entries, [y], stored)
+    graph = helper.make_graph(nodes, "layer", entries, [y], stored)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.spa", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     settings = ort.SessionOptions()
     settings.log_severity_level = FATAL
     add_operators(settings, library_path(), cuda_library().path)
     return ort.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
+
+
+def entry(name: str, array: HalfArray, is_shape_known: bool) -> ValueInfoProto:
+    shape = array.shape if is_shape_known else None
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT16, shape)
 
 
 def run(session: ort.InferenceSession, layer: GivenLayer) -> npt.NDArray[np.float16]:
@@ -97,6 +116,16 @@ def test_the_engine_runs_the_layer(fake: Fake, engine: str | None, calls: int) -
         assert agrees(run(session, layer), layer.expected())
     assert fake.calls(MULTIPLY) == calls
     assert fake.calls(SEARCH) == min(calls, 1)
+
+
+def test_the_output_may_take_the_place_of_the_residual(fake: Fake) -> None:
+    layer = linear(TWO, 16, 48, 32).with_epilogue("relu")
+    session = opened(layer, "cusparselt", is_between=True)
+    assert layer.residual is not None
+    for _ in range(2):
+        (y,) = session.run(None, {"x": layer.x, "residual": layer.residual.T})
+        assert agrees(np.asarray(y).T, layer.expected())
+    assert fake.calls(SEARCH) == 1
 
 
 def test_without_the_library_our_own_kernels_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
