@@ -44,6 +44,12 @@ kernels-sanitize: $(BIN)/python
 	$(CMAKE) --build build/sanitize --parallel 2
 	cd build/sanitize && $(dir $(CMAKE))ctest --output-on-failure
 
+# What only a machine with an NVIDIA GPU can show: builds with nvcc and CMake, tests, times and
+# sanitizes the kernels, runs whole models, and writes one report. Takes the machine's own Python as
+# it is and fetches nothing. For some steps: make gpu-check GPU_CHECK="--step build --step tests"
+gpu-check:
+	PYTHONPATH="$(CURDIR)" $(PYTHON) -m tests.end_to_end.gpu_check $(GPU_CHECK)
+
 # The operators' tests with other releases of ONNX Runtime, old and new.
 runtimes: $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test]'

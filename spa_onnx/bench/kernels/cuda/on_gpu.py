@@ -94,7 +94,7 @@ class OnGpu:
             CudaError: cuBLASLt is missing, the device refuses a layer or does not hold it.
         """
         gpu, device = self.opened()
-        types = [case.values for case in self.cases]
+        types: list[Half] = [case.values for case in self.cases]
         limits = CudaRoofline.measured(gpu, device, types, roofline.SQUARE, roofline.READ)
         bench = CudaBench(gpu, device, self.rounds, self.every_kernel)
         found = []
