@@ -95,8 +95,10 @@ def session(model: str | PathLike[str] | bytes, **options: Any) -> InferenceSess
 NO_KERNEL = re.compile(
     r"Type 'tensor\(b?float16\)' of input .* \(Sparse(Linear|Conv)\)"
     r"|Could not find an implementation for Sparse(Linear|Conv)"
+    r"|packed weight: .* for CUDA; give the session the CUDA provider"
 )
-"""What ONNX Runtime says of our operators in types that only the library for CUDA has."""
+"""What sessions say of operators that only the library for CUDA has. In the last case the runtime
+has widened them to float32, since it found no place for them but the CPU."""
 
 
 def _explain(failure: Exception, asked: Sequence[str], available: Sequence[str]) -> None:

@@ -124,8 +124,10 @@ std::string ToText(ValueType type) {
 
 template <typename What>
 [[noreturn]] void RefuseOnCpu(What what) {
-  RefusePacked(ToText(what) +
-               " for CUDA; lower the model again without --target cuda");
+  RefusePacked(
+      ToText(what) +
+      " for CUDA; give the session the CUDA provider, or lower the model "
+      "again without --target cuda");
 }
 
 template <typename What>

@@ -59,7 +59,9 @@ SOUND = {
     "halves": pack_blocks(np.eye(5, dtype=np.float32), 4, 3, np.float16),
     **CUDA,
 }
-FOR_CUDA = "for CUDA; lower the model again without --target cuda"
+FOR_CUDA = (
+    "for CUDA; give the session the CUDA provider, or lower the model again without --target cuda"
+)
 each_sound = pytest.mark.parametrize("packed", SOUND.values(), ids=SOUND.keys())
 
 
