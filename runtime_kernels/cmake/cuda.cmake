@@ -18,6 +18,7 @@ set(SPA_CUDA_HOST_SOURCES
   custom_ops/cuda/sparse_conv.cc
   custom_ops/cuda/sparse_linear.cc
   custom_ops/tensor.cc
+  custom_ops/weight.cc
   kernels/packed/check_fragments.cc
   kernels/packed/header.cc
   kernels/packed/packed.cc
@@ -32,7 +33,8 @@ set(SPA_CUDA_HOST_SOURCES
   libraries/cublaslt.cc
   libraries/cusparselt.cc
   libraries/shared_library.cc
-  support/crc32.cc)
+  support/crc32.cc
+  support/huge_pages.cc)
 set(SPA_CUDA_KERNEL_SOURCES
   kernels/finish_all/finish_all.cu
   kernels/fragments_gemm/bfloat16_planes.cu

@@ -88,7 +88,7 @@ SparseConv::SparseConv(const OrtApi& api, const OrtKernelInfo* info,
       threads_(threads),
       windows_(ReadWindows(
           [&](const char* name) { return Attributes(api, info).Ints(name); })),
-      weight_(ReadWeight(api, info, kOutChannels)),
+      weight_(ReadWeightInPlace(api, info, kOutChannels)),
       channels_(Channels(weight_, windows_)),
       layer_{ChooseKernels(),
              weight_,

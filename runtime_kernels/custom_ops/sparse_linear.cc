@@ -25,7 +25,7 @@ SparseLinear::SparseLinear(const OrtApi& api, const OrtKernelInfo* info,
     : api_(api),
       threads_(threads),
       layer_{ChooseKernels(),
-             ReadWeight(api, info, kOutFeatures),
+             ReadWeightInPlace(api, info, kOutFeatures),
              ReadEpilogue(Attributes(api, info)),
              ReadTile(Attributes(api, info)),
              {}} {}

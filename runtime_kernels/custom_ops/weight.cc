@@ -7,9 +7,9 @@
 
 namespace spa {
 
-// The runtime hands out the same bytes for the life of the session.
-Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
-                  const char* rows_attribute) {
+ConstantWeight ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
+                          const char* rows_attribute,
+                          Packed (*parse)(const unsigned char*, std::size_t)) {
   const OrtValue* value = ConstantInput(api, info, kWeight);
   if (value == nullptr) {
     throw InvalidInput(
@@ -17,20 +17,27 @@ Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
   }
   const auto* bytes = static_cast<const unsigned char*>(DataOf(api, value));
   const std::size_t size = ElementCount(ShapeOf(api, value));
-  const Packed weight = ParseForCpu(bytes, size);
+  const Packed packed = parse(bytes, size);
   const std::int64_t rows = Attributes(api, info).Int(rows_attribute);
-  if (rows < 0 || static_cast<std::size_t>(rows) != weight.rows) {
+  if (rows < 0 || static_cast<std::size_t>(rows) != packed.rows) {
     throw InvalidInput(std::string("attribute ") + rows_attribute + " is " +
                        std::to_string(rows) + ", but the packed weight has " +
-                       std::to_string(weight.rows) + " rows");
+                       std::to_string(packed.rows) + " rows");
   }
-  PreferHugePages(bytes, size);
-  return weight;
+  return {bytes, size, packed};
 }
 
-const float* OptionalFloats(const OrtApi& api, const OrtKernelContext* context,
-                            std::size_t index, const char* name,
-                            const Shape& shape) {
+Packed ReadWeightInPlace(const OrtApi& api, const OrtKernelInfo* info,
+                         const char* rows_attribute) {
+  const ConstantWeight weight =
+      ReadWeight(api, info, rows_attribute, &ParseForCpu);
+  PreferHugePages(weight.bytes, weight.size);
+  return weight.packed;
+}
+
+const void* OptionalInput(const OrtApi& api, const OrtKernelContext* context,
+                          std::size_t index, const char* name,
+                          const Shape& shape) {
   const OrtValue* value = InputOrNull(api, context, index);
   if (value == nullptr) return nullptr;
   const Shape found = ShapeOf(api, value);
@@ -38,7 +45,14 @@ const float* OptionalFloats(const OrtApi& api, const OrtKernelContext* context,
     throw InvalidInput(std::string(name) + " has shape " + ToText(found) +
                        ", expected " + ToText(shape));
   }
-  return static_cast<const float*>(DataOf(api, value));
+  return DataOf(api, value);
+}
+
+const float* OptionalFloats(const OrtApi& api, const OrtKernelContext* context,
+                            std::size_t index, const char* name,
+                            const Shape& shape) {
+  return static_cast<const float*>(
+      OptionalInput(api, context, index, name, shape));
 }
 
 }  // namespace spa

@@ -1,4 +1,4 @@
-// The packed weight of a node, checked once and used in place.
+// The packed weight of a node, checked once, and its optional inputs.
 
 #ifndef SPA_CUSTOM_OPS_WEIGHT_H_
 #define SPA_CUSTOM_OPS_WEIGHT_H_
@@ -9,12 +9,28 @@
 
 namespace spa {
 
-// Throws InvalidInput if input 1 is not constant, not sound, or has other rows
-// than the int attribute of the name says.
-Packed ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
-                  const char* rows_attribute);
+// The runtime hands out the same bytes for the life of the session.
+struct ConstantWeight {
+  const unsigned char* bytes;
+  std::size_t size;
+  Packed packed;
+};
 
-// The elements of an optional float input of the given shape, or null.
+// `parse` is ParseForCpu or ParseForCuda. Throws InvalidInput if input 1 is not
+// constant, not sound, or has other rows than the int attribute of the name
+// says.
+ConstantWeight ReadWeight(const OrtApi& api, const OrtKernelInfo* info,
+                          const char* rows_attribute,
+                          Packed (*parse)(const unsigned char*, std::size_t));
+
+// The same for the CPU, whose kernels use it where it lies.
+Packed ReadWeightInPlace(const OrtApi& api, const OrtKernelInfo* info,
+                         const char* rows_attribute);
+
+// The elements of an optional input of the given shape, or null.
+const void* OptionalInput(const OrtApi& api, const OrtKernelContext* context,
+                          std::size_t index, const char* name,
+                          const Shape& shape);
 const float* OptionalFloats(const OrtApi& api, const OrtKernelContext* context,
                             std::size_t index, const char* name,
                             const Shape& shape);

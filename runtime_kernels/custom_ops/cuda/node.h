@@ -38,10 +38,6 @@ class Node {
   }
 
  private:
-  // An optional input, or null.
-  const void* Optional(OrtKernelContext* context, std::size_t index,
-                       const char* name, const Shape& shape) const;
-
   const OrtApi& api_;
   const SessionDeviceMemory memory_;
   const Layer layer_;
