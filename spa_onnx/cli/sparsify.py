@@ -45,6 +45,13 @@ STANDARD_OUTPUT = Path("-")
     help="unstructured, block:PxQ (P outputs by Q inputs), N:M, or auto.",
 )
 @click.option(
+    "--target",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What sparse layers will run on; for cuda, auto measures patterns on the GPU here.",
+)
+@click.option(
     "--selection",
     default=SELECTION,
     show_default=True,

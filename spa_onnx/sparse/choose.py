@@ -30,10 +30,18 @@ from spa_onnx.sparse.allocation import allocate
 from spa_onnx.sparse.config import AUTO, SparsifyConfig
 from spa_onnx.sparse.curves import STEPS, OutputMeter, SparseLayer, sparse_layer
 from spa_onnx.sparse.fit import Masking
+from spa_onnx.sparse.gpu_speed import GpuSpeed
+from spa_onnx.sparse.gpu_speed_table import GpuSpeedTable
 from spa_onnx.sparse.layers import fits, weights_of
 from spa_onnx.sparse.passes import SparsePasses
 from spa_onnx.sparse.pattern import Pattern, neighbours
-from spa_onnx.sparse.speed import TableOfSpeed, default_table, fastest, sparsity_for
+from spa_onnx.sparse.speed import (
+    RelativeTime,
+    TableOfSpeed,
+    default_table,
+    fastest,
+    sparsity_for,
+)
 
 FloatArray = NDArray[np.float64]
 Tell = Callable[[int, int], None]
@@ -63,16 +71,18 @@ def choose(
     passes: SparsePasses,
     engine: CalibrationEngine | None,
     tell: Tell | None = None,
+    speeds: GpuSpeedTable | None = None,
 ) -> Chosen:
-    """Return pattern and sparsity of every layer."""
+    """Return pattern and sparsity of every layer; ``speeds`` are of the GPU that it is for."""
     tried = try_layers(state, layers, config, passes, engine)
     share, dense = config.share, dict[str, str]()
     if config.pattern == AUTO:
-        tried, dense = _with_patterns(tried, config, engine)
+        tried, dense = _with_patterns(tried, config, _time(tried, config, engine, speeds))
         share = _mean_sparsity(tried)
-    if passes.allocation is None or not tried.maskings:
+    open_names = [name for name, m in tried.maskings.items() if m.pattern.sparsity is None]
+    if passes.allocation is None or not open_names:
         return Chosen(tried.maskings, dense, tried.moments)
-    layers = {name: layers[name] for name in tried.maskings}
+    layers = {name: layers[name] for name in open_names}
     sizes = {n: float(s) for n, s in sizes_of(state, layers, config.weigh).items()}
     local = {name: tried.layer(name).local() for name in layers}
     measured: dict[str, FloatArray] = {}
@@ -80,19 +90,36 @@ def choose(
         work = sum(sizes_of(state, layers, "operations").values())
         measured = _measured(tried, local, engine, work, share, tell)
     shares = allocate(passes.allocation, share, sizes, local, measured)
-    chosen = {n: m.with_sparsity(shares[n]) for n, m in tried.maskings.items()}
+    chosen = {
+        n: m.with_sparsity(shares[n]) if n in shares else m for n, m in tried.maskings.items()
+    }
     return Chosen(chosen, dense, tried.moments)
 
 
+def _time(
+    tried: Tried,
+    config: SparsifyConfig,
+    engine: CalibrationEngine | None,
+    speeds: GpuSpeedTable | None,
+) -> RelativeTime:
+    """Return what tells how long layers take with a pattern."""
+    if config.speed is not None:
+        time: RelativeTime = config.speed
+        return time
+    rows = _rows(tried, engine)
+    if speeds is None:
+        return TableOfSpeed(rows, default_table())
+    return GpuSpeed({name: max(rows[name], n) for name, n in _nominal(tried).items()}, speeds)
+
+
 def _with_patterns(
-    tried: Tried, config: SparsifyConfig, engine: CalibrationEngine | None
+    tried: Tried, config: SparsifyConfig, time: RelativeTime
 ) -> tuple[Tried, dict[str, str]]:
     """Return each layer with the pattern that does least damage where all are equally fast.
 
     The time is that of the fastest pattern at the sparsity that is asked for. Also returned are
     the layers that stay dense, with reasons.
     """
-    time = config.speed or TableOfSpeed(_rows(tried, engine), default_table())
     maskings: dict[str, Masking] = {}
     dense: dict[str, str] = {}
     for name, layer in tried.layers.items():
@@ -116,8 +143,7 @@ def _with_patterns(
 def _rows(tried: Tried, engine: CalibrationEngine | None) -> dict[str, int]:
     """Return how many samples of a layer one item of the inputs makes."""
     if engine is None:
-        work = sizes_of(tried.state, tried.layers, "operations")
-        return {n: max(1, work[n] // weights_of(la)) for n, la in tried.layers.items()}
+        return _nominal(tried)
     names, feeds = list(tried.layers), next(iter(engine.batches.first(1)))
     memory = engine.config.proof_memory
     session = open_session(engine.model, engine.loaded.weights, names, memory=memory, short=True)
@@ -128,10 +154,17 @@ def _rows(tried: Tried, engine: CalibrationEngine | None) -> dict[str, int]:
     return {name: max(1, prod(grid) // items_of(feeds)) for name, grid in grids.items()}
 
 
+def _nominal(tried: Tried) -> dict[str, int]:
+    """Return how many samples of a layer the nominal inputs make."""
+    work = sizes_of(tried.state, tried.layers, "operations")
+    return {n: max(1, work[n] // weights_of(la)) for n, la in tried.layers.items()}
+
+
 def _mean_sparsity(tried: Tried) -> float:
-    """Return the share of all weights that goes at the layers' sparsities."""
-    sizes = {name: weights_of(tried.layers[name]) for name in tried.maskings}
-    gone = sum(sizes[name] * m.sparsity for name, m in tried.maskings.items())
+    """Return the share that goes of the weights of layers whose pattern does not say it."""
+    left = {n: m for n, m in tried.maskings.items() if m.pattern.sparsity is None}
+    sizes = {name: weights_of(tried.layers[name]) for name in left}
+    gone = sum(sizes[name] * m.sparsity for name, m in left.items())
     return gone / max(1, sum(sizes.values()))
 
 

@@ -14,6 +14,9 @@ from spa_onnx.sparse.pattern import Pattern, parse_pattern
 AUTO = "auto"
 """The pattern that is chosen layer by layer."""
 
+Target = Literal["cpu", "cuda"]
+"""What sparse layers will run on."""
+
 
 @dataclass(frozen=True, slots=True)
 class SparsifyConfig:
@@ -29,8 +32,9 @@ class SparsifyConfig:
         repair: fit the weights that stay to what the dense network makes.
         weigh: what ``sparsity`` is a share of.
         rearrange: put channels that are alike beside each other where the pattern has blocks.
+        target: what sparse layers will run on: which patterns ``auto`` chooses from, and by what.
         speed: what ``auto`` goes by, a :data:`~spa_onnx.sparse.speed.RelativeTime`; None takes the
-            table that comes with the package.
+            table that comes with the package, or for ``cuda`` measures on the GPU.
         exclude: shell patterns of node and tensor names that stay dense.
         input_shapes: numbers for inputs with symbolic axes, by input name.
         seed: for inputs that are made up and the choice of samples.
@@ -48,6 +52,7 @@ class SparsifyConfig:
     repair: bool = True
     weigh: Literal["parameters", "operations"] = "parameters"
     rearrange: bool = False
+    target: Target = "cpu"
     speed: Any = None
     exclude: tuple[str, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -63,6 +68,7 @@ class SparsifyConfig:
             raise UsageError(f"sparsity {self.sparsity} is not above 0 and below 1")
         if self.weigh not in ("parameters", "operations"):
             raise UsageError(f"weigh {self.weigh!r} is neither parameters nor operations")
+        self._check_target()
         told = self.patterns[0].sparsity if self.pattern != AUTO else None
         if told is not None and self.sparsity is not None and abs(told - self.sparsity) > 1e-9:
             raise UsageError(
@@ -72,10 +78,20 @@ class SparsifyConfig:
             raise UsageError(f"pattern {self.pattern} leaves nothing to allocate")
         self.engine_options()  # its checks of the options both have
 
+    def _check_target(self) -> None:
+        if self.target not in ("cpu", "cuda"):
+            raise UsageError(f"target {self.target!r} is neither cpu nor cuda")
+        if self.target == "cuda" and self.pattern != AUTO:
+            from spa_onnx.bench.kernels.cuda.cases import packing_for
+
+            packing_for(self.patterns[0])
+
     @property
     def patterns(self) -> tuple[Pattern, ...]:
         """Return the patterns that layers may get."""
-        return AUTO_PATTERNS if self.pattern == AUTO else (parse_pattern(self.pattern),)
+        return (
+            AUTO_PATTERNS[self.target] if self.pattern == AUTO else (parse_pattern(self.pattern),)
+        )
 
     @property
     def share(self) -> float:
@@ -88,6 +104,11 @@ class SparsifyConfig:
         """Say whether the pattern says the sparsity of every layer."""
         return self.pattern != AUTO and self.patterns[0].sparsity is not None
 
+    @property
+    def measures_speed(self) -> bool:
+        """Say whether layers have to be timed on a GPU."""
+        return self.pattern == AUTO and self.target == "cuda" and self.speed is None
+
     def settings(self) -> dict[str, Any]:
         """Return what a report tells of the options."""
         return {
@@ -96,6 +117,7 @@ class SparsifyConfig:
             "weigh": self.weigh,
             "repair": self.repair,
             "rearrange": self.rearrange,
+            "target": self.target,
             "seed": self.seed,
         }
 
@@ -112,5 +134,8 @@ class SparsifyConfig:
         )
 
 
-AUTO_PATTERNS = tuple(map(parse_pattern, ("unstructured", "4x1", "8x1", "16x1", "32x1", "1x16")))
+AUTO_PATTERNS: Mapping[Target, tuple[Pattern, ...]] = {
+    "cpu": tuple(map(parse_pattern, ("unstructured", "4x1", "8x1", "16x1", "32x1", "1x16"))),
+    "cuda": tuple(map(parse_pattern, ("unstructured", "16x16", "32x32", "64x64", "2:4"))),
+}
 """Patterns that ``auto`` chooses from."""

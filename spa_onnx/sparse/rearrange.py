@@ -5,7 +5,8 @@
 The order of a dim's lanes is free inside the network: every weight, bias and statistic that holds
 them is put in the same order, so outputs stay what they are and nothing is added at run time. For
 blocks over outputs the weights that make the lanes decide, for blocks over inputs and N:M those
-that read them.
+that read them. Blocks over both go by their outputs, whose worths are added up over the inputs of a
+block as these stand.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from spa_onnx.layers.layer import Layer
 from spa_onnx.plan.lanes import Kept
 from spa_onnx.sparse.exchange import Alike, BestOf, Blocks, Floats, grouped, threshold
 from spa_onnx.sparse.layers import fits
-from spa_onnx.sparse.pattern import Pattern
+from spa_onnx.sparse.pattern import Pattern, neighbours
 
 FloatArray = NDArray[np.float64]
 
@@ -97,7 +98,7 @@ def _dim_of(state: Propagation, layer: Layer, pattern: Pattern) -> Dim | None:
 def _view(layer: Layer, pattern: Pattern, worth: FloatArray, rng: np.random.Generator) -> Floats:
     """Return worths by lane, ``(lanes, places)``, which add up to one."""
     if pattern.outputs > 1:
-        view = worth[0]
+        view = _over_inputs(layer, pattern, worth[0])
     else:
         channels = layer.positions()[0]
         by_channel = np.argsort(channels, kind="stable")
@@ -111,11 +112,21 @@ def _view(layer: Layer, pattern: Pattern, worth: FloatArray, rng: np.random.Gene
     return np.asarray(view / total, np.float32)
 
 
+def _over_inputs(layer: Layer, pattern: Pattern, worth: FloatArray) -> FloatArray:
+    """Return worths of outputs by blocks of inputs, ``(outputs, blocks)``."""
+    if pattern.inputs == 1:
+        return worth
+    order = neighbours(layer.positions(), pattern.inputs)[0]
+    inside = np.where(order >= 0, worth[:, np.maximum(order, 0)], 0.0)
+    summed: FloatArray = inside.reshape(len(worth), -1, pattern.inputs).sum(axis=2)
+    return summed
+
+
 def _order(
     views: list[Floats], pattern: Pattern, sparsity: float, rng: np.random.Generator
 ) -> IntArray:
     """Return the lanes in the order in which a pattern loses least of all views."""
-    size = max(pattern.outputs, pattern.inputs)
+    size = pattern.outputs if pattern.outputs > 1 else pattern.inputs
     if pattern.kept:
         return grouped([(v, BestOf(pattern.kept)) for v in views], size, rng)
     alike = grouped([(v / np.sqrt(np.square(v).sum()), Alike()) for v in views], size, rng)

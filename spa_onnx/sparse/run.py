@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,8 @@ from spa_onnx.rewrite.writer import pending_file, to_bytes
 from spa_onnx.sparse.choose import Chosen, FloatArray, choose, try_layers
 from spa_onnx.sparse.config import AUTO, SparsifyConfig
 from spa_onnx.sparse.fit import Fitted
+from spa_onnx.sparse.gpu_speed import open_table
+from spa_onnx.sparse.gpu_speed_table import GpuSpeedTable
 from spa_onnx.sparse.layers import LeftDense, sparse_layers, weights_of
 from spa_onnx.sparse.passes import SparsePasses
 from spa_onnx.sparse.rearrange import rearranged
@@ -64,11 +66,14 @@ def sparsify(
     stages = Stages(observer)
     check_output(model, output)
     passes = SparsePasses.of(config)
-    with stages("load"):
-        loaded = load(model)
-    check_weights(loaded, output)
-    with _rearranged(loaded, config, passes, stages) as (ordered, moved):
-        rewritten, report = _Run(ordered, config, passes, stages).make()
+    with ExitStack() as stack:
+        # before any work: without a GPU that would be lost
+        speeds = stack.enter_context(open_table()) if config.measures_speed else None
+        with stages("load"):
+            loaded = load(model)
+        check_weights(loaded, output)
+        ordered, moved = stack.enter_context(_rearranged(loaded, config, passes, stages))
+        rewritten, report = _Run(ordered, config, passes, stages, speeds).make()
         notes = (*report.notes, UNORDERED) if moved < 0 else report.notes
         report = replace(report, model=loaded.label, rearranged=max(0, moved), notes=notes)
         with stages("write"):
@@ -135,6 +140,7 @@ class _Run:
     config: SparsifyConfig
     passes: SparsePasses
     stages: Stages
+    speeds: GpuSpeedTable | None = None
 
     def make(self) -> tuple[Rewritten, SparsifyReport]:
         """Return the sparse model and the report."""
@@ -146,7 +152,8 @@ class _Run:
                 raise UsageError(_nothing(dense))
         engine = self._engine(analysis)
         with self.stages("allocate"):
-            chosen = choose(state, layers, self.config, self.passes, engine, self.stages.part)
+            tell = self.stages.part
+            chosen = choose(state, layers, self.config, self.passes, engine, tell, self.speeds)
             left = [
                 LeftDense(layers[n].node.label, weights_of(layers[n]), why)
                 for n, why in chosen.dense.items()

@@ -44,10 +44,7 @@ class TableOfSpeed:
         speeds = self._kind(layer).get("1x1" if name == UNSTRUCTURED else name)
         if speeds is None:
             return None
-        known: Sequence[float] = self.table["sparsity"]
-        times = [1 / s for s in speeds]
-        first = times[0] + known[0] * (times[0] - times[1]) / (known[1] - known[0])
-        return float(np.interp(sparsity, [0.0, *known, 1.0], [first, *times, times[-1] / 2]))
+        return between(self.table["sparsity"], [1 / s for s in speeds], sparsity)
 
     def _kind(self, layer: Layer) -> Mapping[str, Sequence[float]]:
         if isinstance(layer, Convolution):
@@ -60,6 +57,15 @@ class TableOfSpeed:
         return linear
 
 
+def between(known: Sequence[float], times: Sequence[float], sparsity: float) -> float:
+    """Return a time from those at some sparsities, in between by straight lines.
+
+    Below the first it goes on as between the first two, and half of the last is left at 1.
+    """
+    first = times[0] + known[0] * (times[0] - times[1]) / (known[1] - known[0])
+    return float(np.interp(sparsity, [0.0, *known, 1.0], [first, *times, times[-1] / 2]))
+
+
 @lru_cache(maxsize=1)
 def default_table() -> Mapping[str, Any]:
     """Return the table that comes with the package."""
@@ -69,18 +75,22 @@ def default_table() -> Mapping[str, Any]:
 def fastest(
     layer: Layer, patterns: Sequence[Pattern], sparsity: float, time: RelativeTime
 ) -> float | None:
-    """Return the least relative time that a pattern reaches at a sparsity."""
-    found = [time(layer, p, sparsity) for p in patterns]
+    """Return the least relative time that a pattern reaches at a sparsity.
+
+    Patterns that say their sparsity count where it is no more than this.
+    """
+    within = [p for p in patterns if p.sparsity is None or p.sparsity <= sparsity]
+    found = [time(layer, p, sparsity) for p in within]
     return min((t for t in found if t is not None), default=None)
 
 
 def sparsity_for(layer: Layer, pattern: Pattern, wanted: float, time: RelativeTime) -> float | None:
     """Return the least sparsity at which a pattern takes at most so long, if there is one."""
-    low, high = 0.0, MOST
+    low, high = 0.0, MOST if pattern.sparsity is None else pattern.sparsity
     slowest = time(layer, pattern, high)
     if slowest is None or slowest > wanted:
         return None
-    while high - low > PRECISION:
+    while pattern.sparsity is None and high - low > PRECISION:
         middle = (low + high) / 2
         now = time(layer, pattern, middle)
         if now is not None and now <= wanted:

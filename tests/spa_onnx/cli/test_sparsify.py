@@ -99,3 +99,20 @@ def test_destinations_that_would_overwrite_are_refused(model: Path, output: Path
         given = {"-o": output, option: model}
         arguments = [str(a) for pair in given.items() for a in pair]
         assert run("sparsify", model, *arguments, *PLAIN).exit_code == 2
+
+
+def test_auto_for_a_gpu_needs_one(
+    model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPA_ONNX_CUDA_KERNELS", "nowhere.so")
+    result = run("sparsify", model, "-o", output, "--pattern", "auto", "--target", "cuda")
+    assert result.exit_code == 3
+    assert "measures layers on a GPU, and none can be measured here" in result.stderr
+    assert "or name a pattern" in result.stderr
+    assert not output.exists()
+
+
+def test_patterns_without_a_kernel_for_gpus_are_refused(model: Path, output: Path) -> None:
+    result = run("sparsify", model, "-o", output, "--pattern", "4x1", "--target", "cuda")
+    assert result.exit_code == 2
+    assert "no kernel for GPUs has pattern 4x1" in result.stderr

@@ -20,6 +20,9 @@ from spa_onnx.sparse.passes import SparsePasses, allocation_of
         ({"pattern": "2:4", "allocation": "global"}, "leaves nothing to allocate"),
         ({"pattern": "some"}, "pattern 'some' is none of"),
         ({"weigh": "bytes"}, "neither parameters nor operations"),
+        ({"target": "rocm"}, "target 'rocm' is neither cpu nor cuda"),
+        ({"target": "cuda", "pattern": "4x1"}, "no kernel for GPUs has pattern 4x1"),
+        ({"target": "cuda", "pattern": "unstructured", "sparsity": 1.5}, "is not above 0"),
         ({"samples": 0}, "samples 0 is not a positive number"),
     ],
 )
@@ -32,6 +35,17 @@ def test_a_pattern_may_say_the_sparsity() -> None:
     assert SparsifyConfig(pattern="1:4").share == 0.75
     assert SparsifyConfig(0.75, "1:4").share == 0.75
     assert SparsifyConfig().share == 0.5
+
+
+def test_auto_chooses_from_patterns_that_the_target_has() -> None:
+    on_cpu, on_gpu = SparsifyConfig(pattern="auto"), SparsifyConfig(pattern="auto", target="cuda")
+    assert "4x1" in map(str, on_cpu.patterns)
+    assert list(map(str, on_gpu.patterns)) == ["unstructured", "16x16", "32x32", "64x64", "2:4"]
+    assert on_gpu.measures_speed
+    assert not on_cpu.measures_speed
+    assert not SparsifyConfig(pattern="2:4", target="cuda").measures_speed
+    speed = lambda _layer, _pattern, _sparsity: 0.5  # noqa: E731
+    assert not SparsifyConfig(pattern="auto", target="cuda", speed=speed).measures_speed
 
 
 def test_repair_chooses_the_allocation() -> None:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
+from spa_onnx import SparsifyConfig, sparsify
 from spa_onnx.analyse.dims import Analysis, analyse
 from spa_onnx.load.model import load
 from spa_onnx.normalise.graph import normalise
@@ -14,7 +16,7 @@ from spa_onnx.prove.proof import prove
 from spa_onnx.rewrite.apply import rewrite
 from spa_onnx.rewrite.writer import to_bytes
 from spa_onnx.sparse.layers import sparse_layers
-from spa_onnx.sparse.pattern import parse_pattern
+from spa_onnx.sparse.pattern import Pattern, parse_pattern
 from spa_onnx.sparse.rearrange import rearranged
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds, run
@@ -77,3 +79,33 @@ def test_an_order_is_found_for_what_decides_blocks(pattern: str, least: int) -> 
     assert all(
         sorted(k.order) == list(range(d.size)) for d, k in found.items() if k.order is not None
     )
+
+
+def interleaved(side: Pattern) -> onnx.ModelProto:
+    """Return two layers; each row of the first has one large weight in half of its blocks.
+
+    Rows with the same blocks belong together, and stand apart: which of a block's weights is the
+    large one differs from row to row.
+    """
+    rng = np.random.default_rng(0)
+    rows, blocks, kinds = 64, 8, 64 // side.outputs
+    kept = np.argsort(rng.random((kinds, blocks)), axis=1) < blocks // 2
+    columns = blocks * side.inputs
+    weight = rng.uniform(0.001, 0.002, (rows, columns))
+    for row in range(rows):
+        for block in np.flatnonzero(kept[row % kinds]):
+            weight[row, block * side.inputs + rng.integers(side.inputs)] = 1
+    g = GraphBuilder(opset=17)
+    first = g.constant(weight.astype(np.float32), "first")
+    return g.model(g.gemm(g.relu(g.gemm(g.input("x", ("N", columns)), rows, weight=first)), 5))
+
+
+@pytest.mark.parametrize("pattern", ["16x16", "8x32", "32x8", "16x64"])
+def test_blocks_over_outputs_and_inputs_are_ordered_by_outputs(pattern: str) -> None:
+    model = interleaved(parse_pattern(pattern))
+    config = SparsifyConfig(0.5, pattern, selection="magnitude", repair=False, rearrange=True)
+    result = sparsify(model, config)
+    assert result.report.rearranged == 1
+    stored = {t.name: numpy_helper.to_array(t) for t in result.model.graph.initializer}
+    assert np.count_nonzero(stored["first"]) == stored["first"].size // 2
+    assert np.count_nonzero(stored["first"] == 1) == 64 * 4

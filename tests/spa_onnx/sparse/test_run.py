@@ -12,7 +12,7 @@ import spa_onnx
 from spa_onnx import SparsifyConfig, SparsifyResult, sparsify
 from spa_onnx.errors import CalibrationError, ProofFailedError, SamePathError, UsageError
 from spa_onnx.layers.layer import Layer
-from spa_onnx.sparse.pattern import Pattern
+from spa_onnx.sparse.pattern import Pattern, parse_pattern
 from tests.builders import GraphBuilder
 from tests.onnx_runs import random_feeds, run
 from tests.spa_onnx.calibrate.listed import Listed
@@ -74,6 +74,36 @@ def test_weights_get_zeros_and_nothing_else_changes(
     assert [n.op_type for n in result.model.graph.node] == nodes
     feeds = random_feeds(model, 9, {"N": 3})
     assert run(result.model, feeds)[0].shape == (3, 5)
+
+
+def perceptron() -> onnx.ModelProto:
+    """Return layers whose sizes blocks for tensor cores do not divide."""
+    g = GraphBuilder(opset=17)
+    first = g.relu(g.linear(g.input("x", ("N", 5, 70)), 150))
+    second = g.linear(g.relu(g.linear(first, 90)), 150)
+    return g.model(g.linear(g.add(first, second), 7))
+
+
+@pytest.mark.parametrize("repair", [True, False])
+@pytest.mark.parametrize("selection", ["admm", "obs", "wanda", "magnitude"])
+@pytest.mark.parametrize("pattern", ["16x16", "block:32x32", "64x64", "64x16", "16x64"])
+def test_blocks_for_tensor_cores_stay_or_go_whole(
+    pattern: str, selection: str, repair: bool
+) -> None:
+    result = made(perceptron(), pattern=pattern, selection=selection, repair=repair, sparsity=0.6)
+    chosen = parse_pattern(pattern)
+    after = weights(result.model)
+    assert [layer.weights for layer in result.report.layers] == [10500, 13500, 13500]
+    for layer in result.report.layers:
+        stays = after[layer.tensor].T != 0
+        for row in range(0, len(stays), chosen.outputs):
+            for column in range(0, stays.shape[1], chosen.inputs):
+                block = stays[row : row + chosen.outputs, column : column + chosen.inputs]
+                assert block.all() or not block.any()
+        # no more stays than asked for: a block may be too much, with obs in each of its sweeps
+        sweeps, block = -(-stays.shape[1] // 128), chosen.outputs * chosen.inputs / stays.size
+        assert 0.6 - 0.01 <= layer.sparsity <= 0.6 + sweeps * block
+    assert any("less than a block" in left.reason for left in result.report.dense)
 
 
 def test_depthwise_layers_and_those_too_small_for_a_block_stay_dense() -> None:

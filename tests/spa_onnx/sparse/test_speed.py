@@ -6,7 +6,7 @@ from spa_onnx.layers.find import layers_of
 from spa_onnx.layers.layer import Layer
 from spa_onnx.load.model import load
 from spa_onnx.normalise.graph import normalise
-from spa_onnx.sparse.pattern import parse_pattern
+from spa_onnx.sparse.pattern import Pattern, parse_pattern
 from spa_onnx.sparse.speed import TableOfSpeed, default_table, fastest, sparsity_for
 from tests.builders import GraphBuilder
 
@@ -65,3 +65,15 @@ def test_the_sparsity_for_a_time_reaches_it() -> None:
     assert 0.8 < sparsity < 0.82
     assert time(layer, patterns[0], sparsity) == pytest.approx(wanted, abs=1e-3)
     assert sparsity_for(layer, patterns[0], 0.01, time) is None
+
+
+def test_patterns_that_say_their_sparsity_are_taken_at_it_or_not_at_all() -> None:
+    two, layer = parse_pattern("2:4"), layers()["linear"]
+
+    def time(_layer: Layer, pattern: Pattern, sparsity: float) -> float | None:
+        return 0.55 if pattern.kept else 1 - sparsity / 2
+
+    assert sparsity_for(layer, two, 0.6, time) == 0.5
+    assert sparsity_for(layer, two, 0.5, time) is None
+    assert fastest(layer, [two, parse_pattern("4x1")], 0.5, time) == 0.55
+    assert fastest(layer, [two, parse_pattern("4x1")], 0.4, time) == pytest.approx(0.8)

@@ -11,18 +11,60 @@ import numpy as np
 
 from spa_onnx.bench.kernels.cuda.cases import CudaCase
 from spa_onnx.bench.kernels.cuda.check import check
-from spa_onnx.bench.kernels.cuda.gpu import Gpu, Timed
+from spa_onnx.bench.kernels.cuda.gpu import Gpu
 from spa_onnx.bench.kernels.cuda.roofline import CudaRoofline
 from spa_onnx.bench.kernels.cuda.timing import NUMBER, CudaRow
-from spa_onnx.bench.kernels.cuda.turns import TURN, copies_of, in_turns
+from spa_onnx.bench.kernels.cuda.turns import TURN, FloatArray, copies_of, in_turns
 from spa_onnx.bench.kernels.cuda.weights import drawn_input, drawn_weight
-from spa_onnx.bench.kernels.shapes import Convolution, Layer
-from spa_onnx.runtime.cuda import CudaDevice, CudaLayer
+from spa_onnx.bench.kernels.shapes import Convolution
+from spa_onnx.runtime.cuda import CudaDevice, CudaLayer, Half
 
 TUNING_ROUNDS = 3
 """In which every kernel of a layer has a turn, where that is asked for."""
 
 OURS, DENSE = "sparse", "dense"
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A layer beside the dense product of its sizes, in turns.
+
+    Attributes:
+        sparse: seconds of a run of ours, ``(rounds,)``.
+        dense: seconds of a dense one, ``(rounds,)``.
+        copies: of ours on the device, and of the dense one.
+    """
+
+    sparse: FloatArray
+    dense: FloatArray
+    copies: tuple[int, int]
+
+    @property
+    def ratios(self) -> FloatArray:
+        """Return how many times faster ours is, round by round."""
+        ratios: FloatArray = self.dense / self.sparse
+        return ratios
+
+
+def race(gpu: Gpu, device: CudaDevice, layer: CudaLayer, rounds: int, turn: float = TURN) -> Race:
+    """Time a layer and cuBLASLt's product; that of a convolution is the one with channels last.
+
+    Raises:
+        CudaError: cuBLASLt is missing, or the device refuses the layer or does not hold it.
+    """
+    rows, columns = layer.rows, layer.columns
+    positions = math.prod(layer.y_shape) // rows
+    values: Half = "float16" if layer.x.dtype == np.float16 else "bfloat16"
+    tensors = NUMBER * positions * (rows + columns)
+    copies = copies_of(len(layer.packed) + tensors, device)
+    dense_copies = copies_of(NUMBER * rows * columns + tensors, device)
+    with ExitStack() as stack:
+        ours = stack.enter_context(closing(gpu.prepare(layer, copies)))
+        product = gpu.prepare_dense(rows, columns, positions, values, dense_copies)
+        dense = stack.enter_context(closing(product))
+        runners = {OURS: (ours, copies), DENSE: (dense, dense_copies)}
+        seconds = in_turns(runners, rounds, turn)
+    return Race(seconds[OURS], seconds[DENSE], (copies, dense_copies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +110,19 @@ class CudaBench:
         kernels = self.gpu.kernels(layer)
         for name in kernels if self.every_kernel else kernels[:1]:
             check(str(case), name, weight, x, self.gpu.run(replace(layer, kernel=name)))
-        copies = copies_of(len(weight.packed) + tensor_bytes(shape), self.device)
-        dense_copies = copies_of(dense_bytes(shape), self.device)
-        with ExitStack() as stack:
-            ours = stack.enter_context(closing(self.gpu.prepare(layer, copies)))
-            dense = stack.enter_context(closing(self.dense(case, dense_copies)))
-            runners = {OURS: (ours, copies), DENSE: (dense, dense_copies)}
-            seconds = in_turns(runners, self.rounds, self.turn)
+        found = race(self.gpu, self.device, layer, self.rounds, self.turn)
+        tried = self.tried(layer, kernels, found.copies[0]) if self.every_kernel else {}
         return CudaRow(
             case,
             kernels[0],
-            float(np.median(seconds[OURS])),
-            float(np.median(seconds[DENSE])),
-            tuple(map(float, seconds[DENSE] / seconds[OURS])),
+            float(np.median(found.sparse)),
+            float(np.median(found.dense)),
+            tuple(map(float, found.ratios)),
             weight.stored,
             len(weight.packed),
-            (copies, dense_copies),
+            found.copies,
             roofline,
-            self.tried(layer, kernels, copies) if self.every_kernel else {},
-        )
-
-    def dense(self, case: CudaCase, copies: int) -> Timed:
-        """Return the dense product of a layer; a convolution's is that with channels last."""
-        layer = case.layer
-        return self.gpu.prepare_dense(
-            layer.rows, layer.columns, layer.positions, case.values, copies
+            tried,
         )
 
     def tried(self, layer: CudaLayer, kernels: Sequence[str], copies: int) -> dict[str, float]:
@@ -104,13 +134,3 @@ class CudaBench:
                 seconds = in_turns({name: (runner, copies)}, TUNING_ROUNDS, self.turn / 2)
             found[name] = float(np.min(seconds[name]))
         return found
-
-
-def tensor_bytes(layer: Layer) -> int:
-    """Return the bytes of input and output."""
-    return NUMBER * (math.prod(layer.x_shape) + math.prod(layer.y_shape))
-
-
-def dense_bytes(layer: Layer) -> int:
-    """Return the bytes of weight, input and output."""
-    return NUMBER * layer.rows * layer.columns + tensor_bytes(layer)
