@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spa_onnx.bench.kernels.cuda.gpu import Gpu
-from spa_onnx.bench.kernels.cuda.measure import race
+from spa_onnx.bench.kernels.cuda.measure import race, with_fastest_kernel
 from spa_onnx.bench.kernels.cuda.weights import drawn_input, drawn_weight
 from spa_onnx.errors import SpaError
 from spa_onnx.layers.convolution import Convolution
@@ -76,7 +76,8 @@ def measured(
         layer = CudaLayer(weight.packed, x, strides=(1, 1))
     else:
         layer = CudaLayer(weight.packed, drawn_input((product.places, product.inputs), "float16"))
-    return float(1 / np.median(race(gpu, device, layer, ROUNDS).ratios))
+    timed = with_fastest_kernel(gpu, device, layer)
+    return float(1 / np.median(race(gpu, device, timed, ROUNDS).ratios))
 
 
 def product_of(layer: Layer, places: int) -> Product | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from spa_onnx.runtime.cuda import CudaDevice, CudaError, CudaLibrary
+from spa_onnx.lower.cuda.ways import CUSPARSELT
+from spa_onnx.runtime.cuda import CudaDevice, CudaError, CudaLayer, CudaLibrary
 from spa_onnx.runtime.library import CUDA_VARIABLE, CudaKernelsMissingError
 
 KERNELS = Path("runtime_kernels/kernels")
@@ -38,6 +39,14 @@ def cuda_library() -> CudaLibrary:
     library, _, _ = opened()
     assert library is not None
     return library
+
+
+def own_kernels(layer: CudaLayer) -> tuple[str, ...]:
+    """Return our kernels that can run a layer, the one that is chosen first.
+
+    NVIDIA's, which may be there too, round in other places, and have tests of their own.
+    """
+    return tuple(name for name in cuda_library().kernels(layer) if name != CUSPARSELT)
 
 
 _LIBRARY, _DEVICE, _PROBLEM = opened()

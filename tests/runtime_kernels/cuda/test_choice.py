@@ -11,10 +11,10 @@ from tests.runtime_kernels.cuda.given_layer import GivenLayer, convolution, line
 from tests.runtime_kernels.cuda.packing import Packing, few_packings
 from tests.runtime_kernels.cuda_library import (
     KERNELS,
-    cuda_library,
     emulated_device,
     needs_cuda_library,
     needs_emulator,
+    own_kernels,
 )
 
 pytestmark = needs_cuda_library
@@ -36,14 +36,14 @@ def some_layers() -> Iterator[GivenLayer]:
 
 
 def test_every_kernel_runs_some_layer() -> None:
-    offered = {n for layer in some_layers() for n in cuda_library().kernels(layer.native)}
+    offered = {n for layer in some_layers() for n in own_kernels(layer.native)}
     assert offered == listed()
 
 
 def test_a_layer_is_offered_kernels_of_its_kind_only() -> None:
     for layer in some_layers():
         kind = layer.packing.kind.replace("bitmask", "masks")
-        names = cuda_library().kernels(layer.native)
+        names = own_kernels(layer.native)
         assert len(set(names)) == len(names) > 0
         assert all(kind in name for name in names)
         if layer.strides is not None:
@@ -78,7 +78,7 @@ def test_the_number_of_tokens_chooses_among_kernels(
     packing: Packing, tokens: int, rows: int, chosen: str
 ) -> None:
     layer = linear(packing, tokens, 16, rows)
-    assert cuda_library().kernels(layer.native)[0] == chosen
+    assert own_kernels(layer.native)[0] == chosen
 
 
 @needs_emulator
@@ -86,7 +86,7 @@ def test_large_tiles_are_taken_where_they_leave_each_multiprocessor_some() -> No
     # the emulated device has four
     for images, chosen in ((1, "gemm_tiles64_x64"), (6, "gemm_tiles64_x256")):
         layer = convolution(TILES, (images, 16, 15, 17), 64)
-        assert cuda_library().kernels(layer.native)[0] == chosen
+        assert own_kernels(layer.native)[0] == chosen
 
 
 @needs_emulator

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.runtime_kernels.cuda.given_layer import GivenLayer, linear, numbers
 from tests.runtime_kernels.cuda.oracle import agrees
 from tests.runtime_kernels.cuda.packing import Packing, few_packings, packings
-from tests.runtime_kernels.cuda_library import cuda_library, needs_cuda_library
+from tests.runtime_kernels.cuda_library import cuda_library, needs_cuda_library, own_kernels
 from tests.runtime_kernels.layers.oracle import ACTIVATION_ERROR
 
 pytestmark = needs_cuda_library
@@ -41,7 +41,7 @@ def test_every_packing_is_right(packing: Packing) -> None:
 
 @each_packing
 def test_tokens_around_a_tile_are_right(packing: Packing) -> None:
-    names = cuda_library().kernels(linear(packing, 1, 40, 20).native)
+    names = own_kernels(linear(packing, 1, 40, 20).native)
     for name in names:
         tile = tokens_of(name)
         for tokens in {1, tile - 1, tile, tile + 1} - {0}:

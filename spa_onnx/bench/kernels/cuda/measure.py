@@ -17,10 +17,11 @@ from spa_onnx.bench.kernels.cuda.timing import NUMBER, CudaRow
 from spa_onnx.bench.kernels.cuda.turns import TURN, FloatArray, copies_of, in_turns
 from spa_onnx.bench.kernels.cuda.weights import drawn_input, drawn_weight
 from spa_onnx.bench.kernels.shapes import Convolution
+from spa_onnx.lower.cuda.ways import CUSPARSELT
 from spa_onnx.runtime.cuda import CudaDevice, CudaLayer, Half
 
 TUNING_ROUNDS = 3
-"""In which every kernel of a layer has a turn, where that is asked for."""
+"""In which kernels of a layer have a turn, of which one is chosen or all are asked for."""
 
 OURS, DENSE = "sparse", "dense"
 
@@ -53,18 +54,61 @@ def race(gpu: Gpu, device: CudaDevice, layer: CudaLayer, rounds: int, turn: floa
         CudaError: cuBLASLt is missing, or the device refuses the layer or does not hold it.
     """
     rows, columns = layer.rows, layer.columns
-    positions = math.prod(layer.y_shape) // rows
     values: Half = "float16" if layer.x.dtype == np.float16 else "bfloat16"
-    tensors = NUMBER * positions * (rows + columns)
-    copies = copies_of(len(layer.packed) + tensors, device)
-    dense_copies = copies_of(NUMBER * rows * columns + tensors, device)
+    copies = sparse_copies(layer, device)
+    dense_copies = copies_of(NUMBER * rows * columns + tensor_bytes(layer), device)
     with ExitStack() as stack:
         ours = stack.enter_context(closing(gpu.prepare(layer, copies)))
-        product = gpu.prepare_dense(rows, columns, positions, values, dense_copies)
+        product = gpu.prepare_dense(rows, columns, positions_of(layer), values, dense_copies)
         dense = stack.enter_context(closing(product))
         runners = {OURS: (ours, copies), DENSE: (dense, dense_copies)}
         seconds = in_turns(runners, rounds, turn)
     return Race(seconds[OURS], seconds[DENSE], (copies, dense_copies))
+
+
+def tried(
+    gpu: Gpu, device: CudaDevice, layer: CudaLayer, kernels: Sequence[str], turn: float = TURN
+) -> dict[str, float]:
+    """Return the least seconds of kernels in a few turns."""
+    copies = sparse_copies(layer, device)
+    found = {}
+    for name in kernels:
+        with closing(gpu.prepare(replace(layer, kernel=name), copies)) as runner:
+            seconds = in_turns({name: (runner, copies)}, TUNING_ROUNDS, turn / 2)
+        found[name] = float(np.min(seconds[name]))
+    return found
+
+
+def contenders(kernels: Sequence[str]) -> list[str]:
+    """Return the kernel that the library chooses, and cuSPARSELt's where it is there.
+
+    Of these lowering takes the faster one.
+    """
+    return [*kernels[:1], *(name for name in kernels[1:] if name == CUSPARSELT)]
+
+
+def with_fastest_kernel(
+    gpu: Gpu, device: CudaDevice, layer: CudaLayer, turn: float = TURN
+) -> CudaLayer:
+    """Return a layer with the kernel that it would be lowered to."""
+    names = contenders(gpu.kernels(layer))
+    times = tried(gpu, device, layer, names, turn) if len(names) > 1 else {names[0]: 0.0}
+    return replace(layer, kernel=min(names, key=lambda name: times[name]))
+
+
+def positions_of(layer: CudaLayer) -> int:
+    """Return the tokens or pixels of a layer."""
+    return math.prod(layer.y_shape) // layer.rows
+
+
+def tensor_bytes(layer: CudaLayer) -> int:
+    """Return the bytes of input and output."""
+    return NUMBER * (layer.x.size + math.prod(layer.y_shape))
+
+
+def sparse_copies(layer: CudaLayer, device: CudaDevice) -> int:
+    """Return in how many copies a layer does not stay in the cache."""
+    return copies_of(len(layer.packed) + tensor_bytes(layer), device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +140,7 @@ class CudaBench:
             yield self.row(case, roofline)
 
     def row(self, case: CudaCase, roofline: CudaRoofline) -> CudaRow:
-        """Return how long a layer takes, by the kernel that the library chooses.
+        """Return how long a layer takes, by the kernel that it would be lowered to.
 
         Raises:
             WrongOutputError: an output is wrong.
@@ -108,13 +152,16 @@ class CudaBench:
         strides = (1, 1) if isinstance(shape, Convolution) else None
         layer = CudaLayer(weight.packed, x, strides=strides)
         kernels = self.gpu.kernels(layer)
-        for name in kernels if self.every_kernel else kernels[:1]:
+        names = list(kernels) if self.every_kernel else contenders(kernels)
+        for name in names:
             check(str(case), name, weight, x, self.gpu.run(replace(layer, kernel=name)))
-        found = race(self.gpu, self.device, layer, self.rounds, self.turn)
-        tried = self.tried(layer, kernels, found.copies[0]) if self.every_kernel else {}
+        times = tried(self.gpu, self.device, layer, names, self.turn) if len(names) > 1 else {}
+        kernel = min(contenders(kernels), key=lambda name: times.get(name, 0.0))
+        timed = replace(layer, kernel=kernel)
+        found = race(self.gpu, self.device, timed, self.rounds, self.turn)
         return CudaRow(
             case,
-            kernels[0],
+            kernel,
             float(np.median(found.sparse)),
             float(np.median(found.dense)),
             tuple(map(float, found.ratios)),
@@ -122,15 +169,5 @@ class CudaBench:
             len(weight.packed),
             found.copies,
             roofline,
-            tried,
+            times,
         )
-
-    def tried(self, layer: CudaLayer, kernels: Sequence[str], copies: int) -> dict[str, float]:
-        """Return the least seconds of every kernel."""
-        found = {}
-        for name in kernels:
-            runner = self.gpu.prepare(replace(layer, kernel=name), copies)
-            with closing(runner):
-                seconds = in_turns({name: (runner, copies)}, TUNING_ROUNDS, self.turn / 2)
-            found[name] = float(np.min(seconds[name]))
-        return found

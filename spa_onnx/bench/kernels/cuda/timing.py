@@ -21,7 +21,7 @@ class CudaRow:
 
     Attributes:
         case: that was timed.
-        kernel: that the library chose.
+        kernel: that ran.
         sparse: seconds of ours.
         dense: seconds of cuBLASLt.
         ratios: its seconds over ours, round by round.
@@ -29,7 +29,7 @@ class CudaRow:
         packed_bytes: of our weight.
         copies: of ours on the device, and of the dense one.
         roofline: limits of the device.
-        tried: seconds of every kernel, where that was asked for.
+        tried: seconds of kernels, where there was a choice or all were asked for.
     """
 
     case: CudaCase

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ class FakeGpu:
         dense: microseconds of a dense one.
         read: microseconds of a reading.
         names: of kernels.
+        factors: how many times as long as the first one others take; 2 unless told.
         wrong: added to every output.
         has_cublaslt: dense products can be prepared.
         runners: all that were made.
@@ -57,6 +58,7 @@ class FakeGpu:
     dense: Clock = lambda _: 20.0
     read: Clock = lambda _: 1.0
     names: tuple[str, ...] = ("fast", "slow")
+    factors: Mapping[str, float] = field(default_factory=dict)
     wrong: float = 0.0
     has_cublaslt: bool = True
     runners: list[FakeRunner] = field(default_factory=list)
@@ -80,8 +82,9 @@ class FakeGpu:
         return (y + self.wrong).astype(layer.x.dtype)
 
     def prepare(self, layer: CudaLayer, copies: int) -> FakeRunner:
-        """Return one that takes the time of ours; other kernels take twice as long."""
-        factor = 2.0 if layer.kernel not in (None, self.names[0]) else 1.0
+        """Return one that takes the time of ours; other kernels take longer."""
+        is_first = layer.kernel in (None, self.names[0])
+        factor = 1.0 if is_first else self.factors.get(str(layer.kernel), 2.0)
         return self._made(f"{layer.kernel}", lambda k: factor * self.sparse(k), copies)
 
     def prepare_dense(

@@ -7,10 +7,11 @@ import pytest
 
 from spa_onnx.bench.kernels.cuda.cases import CudaCase
 from spa_onnx.bench.kernels.cuda.check import WrongOutputError
-from spa_onnx.bench.kernels.cuda.measure import CudaBench
+from spa_onnx.bench.kernels.cuda.measure import CudaBench, with_fastest_kernel
 from spa_onnx.bench.kernels.cuda.roofline import RUNS, CudaRoofline
+from spa_onnx.bench.kernels.cuda.weights import drawn_input, drawn_weight
 from spa_onnx.bench.kernels.shapes import Convolution, Group, Layer, Linear
-from spa_onnx.runtime.cuda import CudaError
+from spa_onnx.runtime.cuda import CudaError, CudaLayer
 from spa_onnx.sparse.pattern import parse_pattern
 from tests.spa_onnx.bench.kernels.cuda.fake_gpu import DEVICE, FakeGpu
 from tests.spa_onnx.bench.kernels.cuda.some_rows import ROOFLINE
@@ -65,6 +66,19 @@ def test_every_kernel_is_timed_and_checked_where_that_is_asked_for() -> None:
     assert row.tried == pytest.approx({"fast": 10e-6, "slow": 20e-6})
     assert gpu.ran == ["fast", "slow"]
     assert all(runner.is_closed for runner in gpu.runners)
+
+
+@pytest.mark.parametrize(("factor", "chosen"), [(0.5, "cusparselt"), (1.5, "own")])
+def test_the_faster_of_our_kernel_and_cusparselt_is_timed(factor: float, chosen: str) -> None:
+    gpu = FakeGpu(names=("own", "slow", "cusparselt"), factors={"cusparselt": factor})
+    row = CudaBench(gpu, DEVICE, rounds=2).row(case(pattern="2:4"), ROOFLINE)
+    assert row.kernel == chosen
+    assert gpu.ran == ["own", "cusparselt"]
+    assert row.tried == pytest.approx({"own": 10e-6, "cusparselt": factor * 10e-6})
+    assert row.sparse == pytest.approx(min(1.0, factor) * 10e-6)
+    layer = CudaLayer(drawn_weight(64, 96, parse_pattern("2:4"), 0.5, "float16").packed,
+                      drawn_input((4, 96), "float16"))  # fmt: skip
+    assert with_fastest_kernel(gpu, DEVICE, layer).kernel == chosen
 
 
 def test_a_wrong_output_ends_the_run_before_it_is_timed() -> None:
