@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CMAKE := $(shell command -v cmake || echo $(BIN)/cmake)
 
-.PHONY: prune test emulated lint kernels-sanitize runtimes clean
+.PHONY: prune test emulated lint kernels-sanitize runtimes clean gpu-check
 
 # A user's way: a fresh environment, a plain install, a pruned model, its accuracy.
 prune:

@@ -2,8 +2,9 @@
 //
 // The runtime's Python wheel ships no headers, so the slots are declared here.
 // The function table only ever grows: slot N means the same in every release
-// that has it. All slots below exist since 1.17, which is the oldest runtime
-// that RegisterCustomOps accepts. Names are those of the runtime.
+// that has it. All slots below but the last exist since 1.17, which is the
+// oldest runtime that RegisterCustomOps accepts. Names are those of the
+// runtime.
 
 #ifndef SPA_ABI_ORT_API_H_
 #define SPA_ABI_ORT_API_H_

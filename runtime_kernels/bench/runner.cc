@@ -6,6 +6,7 @@ double SpaCudaRunner::Time(std::size_t runs) {
   const spa::gpu::Guard guard(device_);
   if (recorded_ != runs) {
     graph_.reset();
+    recorded_ = 0;  // should what follows throw
     // Libraries load code and make plans at first, which cannot be recorded.
     for (std::size_t i = 0; i < std::min(runs, copies_); ++i) {
       Start(i, stream_.get());

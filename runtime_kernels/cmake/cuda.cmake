@@ -63,11 +63,21 @@ if(NOT SPA_BUILD_TESTS)
   set_target_properties(spa_onnx_cuda_emulated PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()
 
+# The first release with mma.sp::ordered_metadata. An older one must not cost the CPU its kernels.
+set(SPA_OLDEST_CUDA 12.5)
+set(SPA_HAS_CUDA OFF)
 if(SPA_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    find_package(CUDAToolkit ${SPA_OLDEST_CUDA} QUIET)
+    set(SPA_HAS_CUDA ${CUDAToolkit_FOUND})
+  endif()
+  if(NOT SPA_HAS_CUDA)
+    message(STATUS "No CUDA toolkit ${SPA_OLDEST_CUDA} or newer: no kernels for GPUs are built")
+  endif()
 endif()
-if(SPA_CUDA STREQUAL "ON" OR (SPA_CUDA STREQUAL "AUTO" AND CMAKE_CUDA_COMPILER))
+if(SPA_CUDA STREQUAL "ON" OR SPA_HAS_CUDA)
   # Before the language is known, so that this is what is built for.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 89-real 90)  # 90: code, and PTX for newer ones
@@ -76,7 +86,7 @@ if(SPA_CUDA STREQUAL "ON" OR (SPA_CUDA STREQUAL "AUTO" AND CMAKE_CUDA_COMPILER))
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
-  find_package(CUDAToolkit 12.5 REQUIRED)  # mma.sp::ordered_metadata
+  find_package(CUDAToolkit ${SPA_OLDEST_CUDA} REQUIRED)
   add_library(spa_onnx_cuda MODULE
     ${SPA_CUDA_HOST_SOURCES} ${SPA_CUDA_KERNEL_SOURCES} simt/device_cuda.cc)
   spa_cuda_target(spa_onnx_cuda)

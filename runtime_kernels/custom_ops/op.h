@@ -33,7 +33,7 @@ struct Runtime {
 //     The runtime asks the first op of a name that it was given.
 //   Node(const OrtApi&, const OrtKernelInfo*, threads of the session's pool)
 //   void Compute(OrtKernelContext*) const, also from several threads at once
-// and may throw InvalidInput, whose text then gains the names of op and node.
+// and may throw std::exception, whose text then gains the names of op and node.
 template <typename Node>
 struct Op : OrtCustomOp {
   Op(const Runtime& runtime, std::size_t pool);
@@ -53,8 +53,9 @@ class Kernel {
       try {
         body();
       } catch (const InvalidInput& error) {
-        throw InvalidInput(std::string("ai.spa::") + Node::kName + " '" + name +
-                           "': " + error.what());
+        throw InvalidInput(About(name) + error.what());
+      } catch (const std::exception& error) {
+        throw std::runtime_error(About(name) + error.what());
       }
     });
   }
@@ -77,6 +78,10 @@ class Kernel {
   }
 
  private:
+  static std::string About(const std::string& name) {
+    return std::string("ai.spa::") + Node::kName + " '" + name + "': ";
+  }
+
   Kernel(const OrtApi& api, const OrtKernelInfo* info, std::string name,
          std::size_t threads)
       : api_(api), name_(std::move(name)), node_(api, info, threads) {}

@@ -79,6 +79,7 @@ void* Allocate(std::size_t bytes) {
 void Free(void* memory) noexcept { cudaFree(memory); }
 
 void CopyToDevice(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
   Check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice),
         "copying to a device");
   // It returns when it has read what it copies, and streams of our own do not
@@ -87,6 +88,7 @@ void CopyToDevice(void* to, const void* from, std::size_t bytes) {
 }
 
 void CopyToHost(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
   Check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost),
         "copying from a device");
 }

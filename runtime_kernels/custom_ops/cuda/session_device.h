@@ -25,8 +25,9 @@ class SessionDeviceMemory final : public Memory {
 
   void* Allocate(std::size_t bytes) const override {
     void* found = nullptr;
-    Check(api_.AllocatorAlloc(allocator_, bytes, &found));
-    if (found != nullptr) return found;
+    OrtStatus* status = api_.AllocatorAlloc(allocator_, bytes, &found);
+    if (status == nullptr && found != nullptr) return found;
+    if (status != nullptr) api_.ReleaseStatus(status);
     throw gpu::OutOfMemory("the session's device has no " +
                            std::to_string(bytes) + " bytes left");
   }

@@ -78,8 +78,8 @@ struct FragmentsGemm {
       }
       if (i < count) {
         unsigned char* const to = shared + filled * kStageBytes;
-        loader.Load(call, slabs, i, to);
         slabs.template Load<kThreads>(i, to + kXBytes);
+        loader.Load(call, slabs, i, to);
       }
       simt::CommitCopies();
       filled = filled + 1 == call.stages ? 0 : filled + 1;

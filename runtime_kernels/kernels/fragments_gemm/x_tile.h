@@ -34,31 +34,37 @@ SPA_DEVICE unsigned UpToChunk(std::uint64_t from, std::uint64_t end) {
   return end - from < kChunk ? static_cast<unsigned>(end - from) : kChunk;
 }
 
-// Up to eight numbers, zeros behind them, in pieces of 8, 4 or 2 bytes as they
-// lie; `at` returns one of them.
-template <class At>
+// Up to eight numbers that follow one another, zeros behind them, in pieces of
+// 8 or 4 bytes as they lie.
 SPA_DEVICE void CopyPieces(const Call& call, unsigned char* to,
-                           const std::uint16_t* from, unsigned count,
-                           const At& at) {
+                           const std::uint16_t* from, unsigned count) {
   SPA_ROLLED
   for (unsigned i = 0; i < kChunk; i += 4) {
-    unsigned char* place = to + 2 * i;
     if (call.x_vector == 8) {
-      simt::CopyAsync<8>(place, from + i, i < count);
+      simt::CopyAsync<8>(to + 2 * i, from + i, i < count);
       continue;
     }
-    SPA_ROLLED
-    for (unsigned j = i; j < i + 4; j += 2, place += 4) {
-      if (call.x_vector == 4) {
-        simt::CopyAsync<4>(place, from + j, j < count);
-      } else {
-        const std::uint32_t low = j < count ? at(j) : 0;
-        const std::uint32_t high = j + 1 < count ? at(j + 1) : 0;
-        simt::StoreShared(reinterpret_cast<std::uint32_t*>(place),
-                          low | high << 16);
-      }
-    }
+    simt::CopyAsync<4>(to + 2 * i, from + i, i < count);
+    simt::CopyAsync<4>(to + 2 * i + 4, from + i + 2, i + 2 < count);
   }
+}
+
+// Up to eight numbers, zeros behind them, each from its own place. All reads
+// begin before anything waits for one.
+SPA_DEVICE void CopySingly(unsigned char* to, const std::uint16_t* base,
+                           const std::uint64_t (&offsets)[kChunk],
+                           unsigned count) {
+  std::uint32_t numbers[kChunk];
+  SPA_UNROLL
+  for (unsigned i = 0; i < kChunk; ++i) {
+    numbers[i] = i < count ? base[offsets[i]] : 0;
+  }
+  simt::Words4 words;
+  SPA_UNROLL
+  for (unsigned i = 0; i < 4; ++i) {
+    words.word[i] = numbers[2 * i] | numbers[2 * i + 1] << 16;
+  }
+  simt::StoreShared(reinterpret_cast<simt::Words4*>(to), words);
 }
 
 // Both loaders: a thread copies the same chunk of every kLines-th line, so what
@@ -98,10 +104,15 @@ class TokensLoader {
       return;
     }
     const unsigned count = UpToChunk(column, columns);
+    constexpr std::uint64_t kInOrder[kChunk] = {0, 1, 2, 3, 4, 5, 6, 7};
     SPA_ROLLED
     for (unsigned i = 0; i < kPositions; i += kLines, from += next) {
-      CopyPieces(call, to + place_ + i * kLineBytes, from,
-                 i < lines_ ? count : 0, [&](unsigned j) { return from[j]; });
+      const unsigned here = i < lines_ ? count : 0;
+      if (call.x_vector > 2) {
+        CopyPieces(call, to + place_ + i * kLineBytes, from, here);
+      } else {
+        CopySingly(to + place_ + i * kLineBytes, from, kInOrder, here);
+      }
     }
   }
 
@@ -117,21 +128,46 @@ class TokensLoader {
   unsigned lines_;  // from the thread's first one on that exist
 };
 
-// Where a pixel of Y looks at in its channel of X.
-SPA_DEVICE std::uint64_t PixelOffset(const Pixels& pixels,
-                                     std::uint64_t position) {
-  const std::uint64_t y = position / pixels.width, x = position % pixels.width;
-  return y * pixels.stride_y * pixels.x_width + x * pixels.stride_x;
-}
+// Where neighbouring pixels of Y look at in a channel of X.
+class PixelOffsets {
+ public:
+  SPA_DEVICE PixelOffsets(const Pixels& pixels, std::uint64_t position)
+      : left_(pixels.width -
+              static_cast<std::uint32_t>(position % pixels.width)),
+        first_(position / pixels.width * pixels.stride_y * pixels.x_width +
+               position % pixels.width * pixels.stride_x) {}
+
+  SPA_DEVICE void Fill(const Pixels& pixels,
+                       std::uint64_t (&offsets)[kChunk]) const {
+    // From the last pixel of a line to the first of the next.
+    const std::uint64_t step =
+        std::uint64_t{pixels.stride_y} * pixels.x_width -
+        std::uint64_t{pixels.width - 1} * pixels.stride_x;
+    std::uint64_t offset = first_;
+    std::uint32_t left = left_;
+    SPA_UNROLL
+    for (unsigned i = 0; i < kChunk; ++i) {
+      offsets[i] = offset;
+      const bool is_last = --left == 0;
+      offset += is_last ? step : pixels.stride_x;
+      if (is_last) left = pixels.width;
+    }
+  }
+
+ private:
+  std::uint32_t left_;  // pixels of the line, this one counted
+  std::uint64_t first_;
+};
 
 template <unsigned kPositions, unsigned kThreads>
 class PlanesLoader {
  public:
   SPA_DEVICE PlanesLoader(const Call& call, const Origin& origin)
-      : line_(simt::ThreadX() / kChunks) {
+      : line_(simt::ThreadX() / kChunks),
+        position_(origin.position + simt::ThreadX() % kChunks * kChunk),
+        count_(UpToChunk(position_, call.positions)),
+        offsets_(call.pixels, position_) {
     const unsigned chunk = simt::ThreadX() % kChunks;
-    position_ = origin.position + chunk * kChunk;
-    count_ = UpToChunk(position_, call.positions);
     from_ = call.x + origin.image * call.weight.columns * call.x_plane;
     place_ = (line_ * kChunks + SwizzledChunk(line_, chunk)) * kChunkBytes;
   }
@@ -139,10 +175,12 @@ class PlanesLoader {
   template <class Slabs>
   SPA_DEVICE void Load(const Call& call, const Slabs& slabs, std::uint32_t slab,
                        unsigned char* to) const {
+    std::uint32_t columns[kSlabSteps];
+    ColumnsOf(call, slabs, slab, columns);
     if (call.x_vector == kChunkBytes) {
       SPA_UNROLL
       for (unsigned i = 0; i < kSlab; i += kLines) {
-        const std::uint64_t column = ColumnOf(call, slabs, slab, line_ + i);
+        const std::uint64_t column = columns[i / kStep] + InStep(i);
         simt::CopyAsync<kChunkBytes>(
             to + place_ + i * kLineBytes,
             from_ + column * call.x_plane + position_,
@@ -150,14 +188,22 @@ class PlanesLoader {
       }
       return;
     }
-    SPA_ROLLED
-    for (unsigned i = 0; i < kSlab; i += kLines) {
-      const std::uint64_t column = ColumnOf(call, slabs, slab, line_ + i);
-      const std::uint16_t* plane = from_ + column * call.x_plane;
-      CopyPieces(call, to + place_ + i * kLineBytes, plane + position_,
-                 column < call.weight.columns ? count_ : 0, [&](unsigned j) {
-                   return plane[PixelOffset(call.pixels, position_ + j)];
-                 });
+    std::uint64_t offsets[kChunk];
+    offsets_.Fill(call.pixels, offsets);
+    SPA_UNROLL
+    for (unsigned s = 0; s < kSlabSteps; ++s) {
+      SPA_ROLLED
+      for (unsigned i = s * kStep; i < (s + 1) * kStep; i += kLines) {
+        const std::uint64_t column = columns[s] + InStep(i);
+        const std::uint16_t* plane = from_ + column * call.x_plane;
+        const unsigned here = column < call.weight.columns ? count_ : 0;
+        if (call.x_vector > 2) {
+          CopyPieces(call, to + place_ + i * kLineBytes, plane + position_,
+                     here);
+        } else {
+          CopySingly(to + place_ + i * kLineBytes, plane, offsets, here);
+        }
+      }
     }
   }
 
@@ -167,18 +213,32 @@ class PlanesLoader {
   static constexpr unsigned kLines = kThreads / kChunks;  // at a time
   static_assert(kLines % 8 == 0, "or chunks would change places with lines");
 
-  // The column of a line of a slab, or one behind the last.
+  static_assert(kLines <= kStep, "a thread's line i lies in step i / kStep");
+
+  SPA_DEVICE unsigned InStep(unsigned i) const { return line_ + i % kStep; }
+
+  // The first columns of the steps of a slab, or one behind the last column.
+  // All are asked for before anything waits for one.
   template <class Slabs>
-  SPA_DEVICE static std::uint64_t ColumnOf(const Call& call, const Slabs& slabs,
-                                           std::uint32_t slab, unsigned line) {
-    const std::uint32_t step = slab * kSlabSteps + line / kStep;
-    return step < slabs.steps() ? slabs.Column(step) + line % kStep
-                                : call.weight.columns;
+  SPA_DEVICE static void ColumnsOf(const Call& call, const Slabs& slabs,
+                                   std::uint32_t slab,
+                                   std::uint32_t (&columns)[kSlabSteps]) {
+    const std::uint32_t last = slabs.steps() - 1;
+    SPA_UNROLL
+    for (unsigned s = 0; s < kSlabSteps; ++s) {
+      const std::uint32_t step = slab * kSlabSteps + s;
+      columns[s] = slabs.Column(step < last ? step : last);
+    }
+    SPA_UNROLL
+    for (unsigned s = 0; s < kSlabSteps; ++s) {
+      if (slab * kSlabSteps + s > last) columns[s] = call.weight.columns;
+    }
   }
 
   const unsigned line_;
-  std::uint64_t position_;
-  unsigned count_;  // of positions that exist in the chunk
+  const std::uint64_t position_;
+  const unsigned count_;  // of positions that exist in the chunk
+  const PixelOffsets offsets_;
   const std::uint16_t* from_;
   unsigned place_;
 };

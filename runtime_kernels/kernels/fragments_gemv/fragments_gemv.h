@@ -75,40 +75,53 @@ struct BlockRows {
     const BlockSteps steps(weight, row_tile / weight.block_row_tiles);
     const unsigned from = row_tile % weight.block_row_tiles * kFragment +
                           simt::LaneOf(simt::ThreadX()) * 16;
-    std::uint32_t step = simt::ThreadX() / simt::kLanes;
     constexpr unsigned kCount = kTogether<kTiles>;
-    for (; step + (kCount - 1) * kWarps < steps.steps();
-         step += kCount * kWarps) {
-      MultiplySteps<T, kTiles, kWarps, kCount>(steps, step, from, x, sums);
-    }
-    for (; step < steps.steps(); step += kWarps) {
-      MultiplySteps<T, kTiles, kWarps, 1>(steps, step, from, x, sums);
+    std::uint32_t step = simt::ThreadX() / simt::kLanes;
+    std::uint32_t now[kCount], next[kCount];  // block columns
+    LoadBlockColumns<kWarps>(steps, step, now);
+    for (; step < steps.steps(); step += kCount * kWarps) {
+      simt::Words4 a[kCount];
+      SPA_UNROLL
+      for (unsigned i = 0; i < kCount; ++i) {
+        if (step + i * kWarps >= steps.steps()) continue;
+        a[i] = simt::LoadOnce(steps.Fragments(step + i * kWarps) + from);
+      }
+      LoadBlockColumns<kWarps>(steps, step + kCount * kWarps, next);
+      SPA_UNROLL
+      for (unsigned i = 0; i < kCount; ++i) {
+        if (step + i * kWarps < steps.steps()) {
+          MultiplyStep<T>(a[i], steps.ColumnIn(now[i], step + i * kWarps), x,
+                          sums);
+        }
+        now[i] = next[i];
+      }
     }
   }
 
  private:
-  // Nothing that is read is used before all reads have begun.
-  template <class T, unsigned kTiles, unsigned kWarps, unsigned kCount, class X>
-  SPA_DEVICE static void MultiplySteps(const BlockSteps& steps,
-                                       std::uint32_t step, unsigned from,
-                                       const X& x, float (&sums)[kTiles][4]) {
-    simt::Words4 a[kCount];
-    std::uint32_t block_columns[kCount];
+  // Of steps that are taken together, one round before they are needed: the
+  // weight itself need not wait for them then.
+  template <unsigned kWarps, unsigned kCount>
+  SPA_DEVICE static void LoadBlockColumns(const BlockSteps& steps,
+                                          std::uint32_t step,
+                                          std::uint32_t (&columns)[kCount]) {
     SPA_UNROLL
     for (unsigned i = 0; i < kCount; ++i) {
-      block_columns[i] = steps.BlockColumn(step + i * kWarps);
-      a[i] = simt::LoadOnce(steps.Fragments(step + i * kWarps) + from);
+      columns[i] = step + i * kWarps < steps.steps()
+                       ? steps.BlockColumn(step + i * kWarps)
+                       : 0;
     }
+  }
+
+  template <class T, unsigned kTiles, class X>
+  SPA_DEVICE static void MultiplyStep(const simt::Words4& a,
+                                      std::uint32_t column, const X& x,
+                                      float (&sums)[kTiles][4]) {
     SPA_UNROLL
-    for (unsigned i = 0; i < kCount; ++i) {
-      const std::uint32_t column =
-          steps.ColumnIn(block_columns[i], step + i * kWarps);
-      SPA_UNROLL
-      for (unsigned t = 0; t < kTiles; ++t) {
-        std::uint32_t b[2];
-        x.Load(b, t, column);
-        simt::Multiply<T>(sums[t], a[i], b[0], b[1]);
-      }
+    for (unsigned t = 0; t < kTiles; ++t) {
+      std::uint32_t b[2];
+      x.Load(b, t, column);
+      simt::Multiply<T>(sums[t], a, b[0], b[1]);
     }
   }
 };
@@ -130,23 +143,15 @@ struct SparseRows {
   SPA_DEVICE static void Multiply(const Weight& weight, std::uint32_t row_tile,
                                   const X& x, float (&sums)[kTiles][4]) {
     const SparseSteps steps(weight, row_tile);
-    const std::uint32_t whole = steps.steps() / 2;
-    std::uint32_t pair = simt::ThreadX() / simt::kLanes;
     constexpr unsigned kCount = kTogether<kTiles>;
-    for (; pair + (kCount - 1) * kWarps < whole; pair += kCount * kWarps) {
-      MultiplyPairs<T, kTiles, kWarps, kCount, true>(steps, pair, x, sums);
-    }
-    for (; pair < whole; pair += kWarps) {
-      MultiplyPairs<T, kTiles, kWarps, 1, true>(steps, pair, x, sums);
-    }
-    if (pair < steps.pairs()) {
-      MultiplyPairs<T, kTiles, kWarps, 1, false>(steps, pair, x, sums);
+    for (std::uint32_t pair = simt::ThreadX() / simt::kLanes;
+         pair < steps.pairs(); pair += kCount * kWarps) {
+      MultiplyPairs<T, kTiles, kWarps, kCount>(steps, pair, x, sums);
     }
   }
 
  private:
-  template <class T, unsigned kTiles, unsigned kWarps, unsigned kCount,
-            bool kBoth, class X>
+  template <class T, unsigned kTiles, unsigned kWarps, unsigned kCount, class X>
   SPA_DEVICE static void MultiplyPairs(const SparseSteps& steps,
                                        std::uint32_t first, const X& x,
                                        float (&sums)[kTiles][4]) {
@@ -156,23 +161,24 @@ struct SparseRows {
     SPA_UNROLL
     for (unsigned i = 0; i < kCount; ++i) {
       const std::uint32_t pair = first + i * kWarps;
+      if (pair >= steps.pairs()) continue;
       even[i] = simt::LoadOnce(steps.Fragment(2 * pair) + lane * 16);
-      if constexpr (kBoth) {
-        odd[i] = simt::LoadOnce(steps.Fragment(2 * pair + 1) + lane * 16);
-      }
       metadata[i] =
           reinterpret_cast<const std::uint32_t*>(steps.Metadata(pair))[lane];
+      if (2 * pair + 1 >= steps.steps()) continue;
+      odd[i] = simt::LoadOnce(steps.Fragment(2 * pair + 1) + lane * 16);
     }
     SPA_UNROLL
     for (unsigned i = 0; i < kCount; ++i) {
-      const std::uint32_t column = 2 * (first + i * kWarps) * kColumns;
+      const std::uint32_t pair = first + i * kWarps;
+      if (pair >= steps.pairs()) continue;
+      const std::uint32_t column = 2 * pair * kColumns;
       SPA_UNROLL
       for (unsigned t = 0; t < kTiles; ++t) {
         MultiplyStep<T, 0>(sums[t], even[i], metadata[i], x, t, column);
-        if constexpr (kBoth) {
-          MultiplyStep<T, 1>(sums[t], odd[i], metadata[i], x, t,
-                             column + kColumns);
-        }
+        if (2 * pair + 1 >= steps.steps()) continue;
+        MultiplyStep<T, 1>(sums[t], odd[i], metadata[i], x, t,
+                           column + kColumns);
       }
     }
   }

@@ -82,22 +82,49 @@ struct MasksGemv {
   }
 
  private:
-  SPA_DEVICE static unsigned PlaceOf(unsigned column) {
-    return column / kChunk * kChunk + column % simt::kLanes * simt::kLanes +
-           column % kChunk / simt::kLanes;
-  }
-
+  // A lane takes eight neighbouring columns at a time, of the 32 that it will
+  // read again: so lanes write to banks of their own, too.
   SPA_DEVICE static void LoadPanel(const Call& call, std::uint64_t first_token,
                                    std::uint64_t panel, float* x) {
-    const std::uint32_t columns = call.weight.columns;
+    constexpr unsigned kParts = 4;  // of the 32
+    const unsigned warp = simt::ThreadX() / simt::kLanes;
+    const unsigned lane = simt::LaneOf(simt::ThreadX());
     for (unsigned t = 0; t < kTokens; ++t) {
       const std::uint64_t token = first_token + t;
-      const std::uint16_t* row = call.x + token * columns + panel;
-      for (unsigned i = simt::ThreadX(); i < kPanel; i += kThreads) {
-        const bool is_there = token < call.positions && panel + i < columns;
-        simt::StoreShared(x + t * kPanel + PlaceOf(i),
-                          is_there ? simt::ToFloat<T>(row[i]) : 0.0f);
+      const std::uint16_t* row = call.x + token * call.weight.columns;
+      SPA_UNROLL
+      for (unsigned i = 0; i < kPanel / kChunk * kParts; i += kWarps) {
+        const unsigned chunk = (i + warp) / kParts, part = (i + warp) % kParts;
+        const std::uint64_t column =
+            panel + chunk * kChunk + lane * 32 + part * kEight;
+        float numbers[kEight];
+        LoadEight(call, row,
+                  token < call.positions ? column : call.weight.columns,
+                  numbers);
+        float* const to = x + t * kPanel + chunk * kChunk +
+                          part * kEight * simt::kLanes + lane;
+        SPA_UNROLL
+        for (unsigned k = 0; k < kEight; ++k) {
+          simt::StoreShared(to + k * simt::kLanes, numbers[k]);
+        }
       }
+    }
+  }
+
+  // Columns from `column` on, zeros behind the last one.
+  SPA_DEVICE static void LoadEight(const Call& call, const std::uint16_t* row,
+                                   std::uint64_t column,
+                                   float (&numbers)[kEight]) {
+    const std::uint32_t columns = call.weight.columns;
+    SPA_UNROLL
+    for (float& number : numbers) number = 0.0f;
+    if (call.x_vector == 16) {
+      if (column < columns) AddPairs<T>(numbers, row + column);
+      return;
+    }
+    SPA_UNROLL
+    for (unsigned k = 0; k < kEight; ++k) {
+      if (column + k < columns) numbers[k] = simt::ToFloat<T>(row[column + k]);
     }
   }
 

@@ -104,9 +104,22 @@ DeviceBytes CusparseltLayer::Compress(const Packed& packed) const {
   return compressed;
 }
 
+std::unique_ptr<const CusparseltPlan> CusparseltLayer::NewPlan(
+    std::uint64_t tokens, const Tensors& tensors, gpu::Stream stream) const {
+  const gpu::Guard guard(device_);
+  CusparseltSizes sizes = sizes_;
+  sizes.tokens = tokens;
+  auto plan = std::make_unique<CusparseltPlan>(session_, weight_.get(), sizes,
+                                               tensors.bias, has_relu());
+  plan->Search(compressed_.get(), tensors, memory_, stream);
+  return plan;
+}
+
+// Null if there is none, and there will be none.
 const CusparseltPlan* CusparseltLayer::PlanFor(std::uint64_t tokens,
                                                const Tensors& tensors,
-                                               gpu::Stream stream) const {
+                                               gpu::Stream stream,
+                                               bool must_plan) const {
   const Key key{tokens, tensors.bias, stream};
   const auto found = plans_.find(key);
   if (found != plans_.end()) return found->second.get();
@@ -117,12 +130,12 @@ const CusparseltPlan* CusparseltLayer::PlanFor(std::uint64_t tokens,
                        " tokens cannot be recorded in a CUDA graph, do one "
                        "before that on the same stream");
   }
-  const gpu::Guard guard(device_);
-  CusparseltSizes sizes = sizes_;
-  sizes.tokens = tokens;
-  auto plan = std::make_unique<CusparseltPlan>(session_, weight_.get(), sizes,
-                                               tensors.bias, has_relu());
-  plan->Search(compressed_.get(), tensors, memory_, stream);
+  std::unique_ptr<const CusparseltPlan> plan;
+  try {
+    plan = NewPlan(tokens, tensors, stream);
+  } catch (const gpu::Failure&) {
+    if (must_plan) throw;
+  }
   return plans_.emplace(key, std::move(plan)).first->second.get();
 }
 
@@ -138,10 +151,11 @@ void CusparseltLayer::Activate(std::uint64_t tokens, void* y,
 }
 
 bool CusparseltLayer::Run(std::uint64_t tokens, const Tensors& tensors,
-                          gpu::Stream stream) const {
+                          gpu::Stream stream, bool must_plan) const {
   if (!AreAligned(tensors)) return false;
   const std::lock_guard<std::mutex> lock(guard_);
-  const CusparseltPlan* const plan = PlanFor(tokens, tensors, stream);
+  const CusparseltPlan* const plan =
+      PlanFor(tokens, tensors, stream, must_plan);
   if (plan == nullptr) return false;
   plan->Start(compressed_.get(), tensors, stream);
   if (epilogue_.activation != Activation::kNone && !has_relu()) {

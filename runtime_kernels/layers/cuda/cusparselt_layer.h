@@ -45,9 +45,10 @@ class CusparseltLayer {
   // Starts a run on a stream and returns true. The first one of a number of
   // tokens, a bias and a stream makes a plan, for which it waits, and cannot be
   // recorded in a graph. Returns false, having done nothing, if it has enough
-  // plans already or a tensor is not 16-byte aligned. Throws gpu::Failure.
-  bool Run(std::uint64_t tokens, const Tensors& tensors,
-           gpu::Stream stream) const;
+  // plans already, a tensor is not 16-byte aligned, or the library makes no
+  // plan and need not (`must_plan`). Throws gpu::Failure.
+  bool Run(std::uint64_t tokens, const Tensors& tensors, gpu::Stream stream,
+           bool must_plan) const;
 
  private:
   // Plans contain the address of the bias, and own a workspace.
@@ -55,7 +56,10 @@ class CusparseltLayer {
 
   DeviceBytes Compress(const Packed& packed) const;
   const CusparseltPlan* PlanFor(std::uint64_t tokens, const Tensors& tensors,
-                                gpu::Stream stream) const;
+                                gpu::Stream stream, bool must_plan) const;
+  std::unique_ptr<const CusparseltPlan> NewPlan(std::uint64_t tokens,
+                                                const Tensors& tensors,
+                                                gpu::Stream stream) const;
   void Activate(std::uint64_t tokens, void* y, gpu::Stream stream) const;
   bool has_relu() const { return epilogue_.activation == Activation::kRelu; }
 

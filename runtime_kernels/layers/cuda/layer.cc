@@ -51,7 +51,12 @@ std::unique_ptr<const CusparseltLayer> CusparseltFor(
   if (!CusparseltLayer::Takes(packed) || !(is_named || is_preferred)) {
     return nullptr;
   }
-  return std::make_unique<CusparseltLayer>(packed, memory, device, epilogue);
+  try {
+    return std::make_unique<CusparseltLayer>(packed, memory, device, epilogue);
+  } catch (const gpu::Failure&) {
+    if (is_named) throw;
+    return nullptr;  // our own kernels do it
+  }
 }
 
 }  // namespace
@@ -148,7 +153,7 @@ Call Layer::CallOf(const CudaKernel& kernel, const Extent& extent,
 bool Layer::RunByCusparselt(const Extent& extent, const Tensors& tensors,
                             gpu::Stream stream) const {
   return cusparselt_ != nullptr && CusparseltTakes(extent) &&
-         cusparselt_->Run(extent.positions, tensors, stream);
+         cusparselt_->Run(extent.positions, tensors, stream, !kernel_.empty());
 }
 
 void Layer::Run(const Extent& extent, const Tensors& tensors,
@@ -156,6 +161,7 @@ void Layer::Run(const Extent& extent, const Tensors& tensors,
   if (extent.images == 0 || extent.positions == 0) return;
   CheckSizes(extent, rows(), columns());
   if (RunByCusparselt(extent, tensors, stream)) return;
+  const gpu::Guard guard(device_.index);
   const CudaKernel kernel = OwnKernels(extent).front();
   const Call call = CallOf(kernel, extent, tensors);
   const gpu::Grid grid{call.blocks, kernel.threads,
