@@ -57,7 +57,13 @@ class GivenLayer:
         self, activation: str = "none", *, bias: bool = True, residual: bool = True
     ) -> GivenLayer:
         """Return it with random numbers that are added, and an activation."""
-        shape = self.native.y_shape
+        tokens, *places = self.x.shape[0], *self.x.shape[2:]
+        strides = self.strides or ()
+        shape = (
+            tokens,
+            len(self.weight),
+            *(-(-n // s) for n, s in zip(places, strides, strict=True)),
+        )
         return replace(
             self,
             bias=numbers(self.packing, len(self.weight), seed=2) if bias else None,
