@@ -49,7 +49,9 @@ def gpu_facts() -> dict[str, str]:
         return facts | {"GPU": f"none ({failure})"}
     capability = f"compute capability {device.major}.{device.minor}"
     facts["GPU"] = f"{device.name}, {capability}, {device.memory / 2**30:.0f} GiB"
-    facts["CUDA provider"] = "yes" if _has_provider() else "no: `pip install onnxruntime-gpu`"
+    facts["CUDA provider"] = (
+        "yes" if _has_provider() else "no: have onnxruntime-gpu in place of onnxruntime"
+    )
     return facts
 
 

@@ -20,6 +20,7 @@ from spa_onnx.errors import SpaError
 from spa_onnx.runtime.cuda_abi import Dense, Device, load_cuda_library
 from spa_onnx.runtime.cuda_layer import CudaLayer, CudaLayerError
 from spa_onnx.runtime.library import cuda_library_path
+from spa_onnx.runtime.nvidia_packages import load_nvidia_libraries
 
 __all__ = [
     "CudaDevice",
@@ -139,6 +140,7 @@ class CudaLibrary:
             CudaLibraryError: it cannot be loaded.
         """
         library = CudaLibrary(path or cuda_library_path(), index)
+        load_nvidia_libraries()
         load_cuda_library(library.path)
         return library
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spa_onnx.errors import ModelError
 from spa_onnx.runtime.library import CUDA_VARIABLE, cuda_library_path, library_path
+from spa_onnx.runtime.nvidia_packages import preload_for_provider
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -80,6 +81,8 @@ def session(model: str | PathLike[str] | bytes, **options: Any) -> InferenceSess
     add_operators(settings)
     options.setdefault("providers", ["CPUExecutionProvider"])
     source = model if isinstance(model, bytes) else fspath(model)
+    if CUDA in map(_name_of, options["providers"]):
+        preload_for_provider(runtime)
     try:
         opened: InferenceSession = runtime.InferenceSession(
             source, sess_options=settings, **options

@@ -168,14 +168,15 @@ def _timed_layers(
         table = Table.opened(machine, folder, measured, fresh=config.fresh)
     shapes.look(name for layer in layers for name in (layer.x, layer.y))
     found = []
-    for k, layer in enumerate(layers):
-        stages.part(k, len(layers))
-        timed = _timed(task.view, layer, task.zeros[layer], shapes, table)
-        found += [timed] if timed is not None else []
-    if table is None:
-        return found, 0
-    table.save()
-    return found, table.measured
+    try:
+        for k, layer in enumerate(layers):
+            stages.part(k, len(layers))
+            timed = _timed(task.view, layer, task.zeros[layer], shapes, table)
+            found += [timed] if timed is not None else []
+    finally:
+        if table is not None:
+            table.save()
+    return found, 0 if table is None else table.measured
 
 
 def _timed(

@@ -22,6 +22,7 @@ from spa_onnx.execute.session import FATAL, RefusedError, WholeSession, run_opti
 from spa_onnx.latency.measure import Run
 from spa_onnx.lower.cuda.errors import NoProviderError
 from spa_onnx.lower.sizes import Feeds
+from spa_onnx.runtime.nvidia_packages import preload_for_provider
 from spa_onnx.runtime.packed_kinds import ValueType
 from spa_onnx.runtime.session import add_operators
 
@@ -79,6 +80,8 @@ class Sessions:
         if not optimised:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         providers = [CPU] if self.emulated is not None else [CUDA, CPU]
+        if CUDA in providers:
+            preload_for_provider(ort)
         try:
             add_operators(options, self.library, self.emulated)
             session = ort.InferenceSession(str(model), options, providers=providers)

@@ -20,7 +20,7 @@ from spa_onnx.lower.cuda.ways import CUSPARSELT, by_engine
 from spa_onnx.lower.packings import Packing
 from spa_onnx.lower.rewrite import packed_weight
 from spa_onnx.lower.trial import DENSE, Timing, Trial
-from spa_onnx.runtime.cuda import CudaDevice, CudaLayer, CudaLibrary, Half, Runner
+from spa_onnx.runtime.cuda import CudaDevice, CudaError, CudaLayer, CudaLibrary, Half, Runner
 from spa_onnx.runtime.packed_kinds import ValueType
 
 ROUNDS = 11
@@ -70,8 +70,10 @@ def measure(trial: Trial, library: CudaLibrary, device: CudaDevice) -> Timing:
             plain = as_layer(trial, packed_weight(matrix, way, trial.layer.values), x, y)
             many = copies_of(len(plain.packed) + 2 * (x.size + y.size), device)
             for name, layer in _variants(plain, way, library):
-                copies[name] = 1 if device.emulated else many
-                runners[name] = stack.enter_context(library.prepare(layer, copies[name]))
+                runner = _prepared(library, layer, 1 if device.emulated else many)
+                if runner is not None:
+                    copies[name] = 1 if device.emulated else many
+                    runners[name] = stack.enter_context(runner)
         if device.emulated:
             return emulated_timing(runners)
         tokens = prod(trial.y) // rows
@@ -81,6 +83,20 @@ def measure(trial: Trial, library: CudaLibrary, device: CudaDevice) -> Timing:
         runners[DENSE] = stack.enter_context(dense)
         times = in_turns(runners, copies)
     return Timing(times.pop(DENSE), 0.0, 0.0, times)
+
+
+def _prepared(library: CudaLibrary, layer: CudaLayer, copies: int) -> Runner | None:
+    """Return copies of a layer; None if another library than ours, which is there, refuses it.
+
+    Raises:
+        CudaError: ours refuses it, or the device has no room for it.
+    """
+    try:
+        return library.prepare(layer, copies)
+    except CudaError:
+        if layer.kernel != CUSPARSELT:
+            raise
+        return None
 
 
 def _variants(

@@ -98,7 +98,10 @@ def _run(steps: Mapping[str, Step], place: Place) -> tuple[dict[str, Any], dict[
     for name, step in steps.items():
         click.echo(f"{name} ...", err=True)
         begun = time.monotonic()
-        result = step(place)
+        try:
+            result = step(place)
+        except Exception as failure:  # whatever it is, the other steps go on
+            result = StepResult(f"{type(failure).__name__}: {failure}")
         seconds = time.monotonic() - begun
         found[name], lines[name] = result.as_json(seconds), result.line
         click.echo(f"{name}: {result.status} in {seconds:.0f} s. {result.line}", err=True)
