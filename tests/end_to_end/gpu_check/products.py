@@ -13,6 +13,7 @@ from spa_onnx.bench.kernels.cuda.cases import CudaCase
 from spa_onnx.bench.kernels.cuda.measure import CudaBench
 from spa_onnx.bench.kernels.cuda.roofline import CudaRoofline
 from spa_onnx.bench.kernels.shapes import Group, Linear
+from spa_onnx.errors import SpaError
 from spa_onnx.runtime.cuda import CudaLibrary
 from spa_onnx.sparse.pattern import parse_pattern
 from tests.end_to_end.gpu_check.table import written
@@ -71,13 +72,16 @@ def timed(products: Products, pattern: str, sparsity: float, bench: CudaBench) -
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 def main(out: Path) -> None:
     """Time all models with all zeros and write what came of them to OUT."""
-    gpu = CudaLibrary.open()
-    bench = CudaBench(gpu, gpu.device(), ROUNDS)
-    found: list[dict[str, Any]] = []
-    for pattern, sparsity in ZEROS:
-        for products in MODELS:
-            found.append(timed(products, pattern, sparsity, bench))
-            written(out, found)
+    try:
+        gpu = CudaLibrary.open()
+        bench = CudaBench(gpu, gpu.device(), ROUNDS)
+        found: list[dict[str, Any]] = []
+        for pattern, sparsity in ZEROS:
+            for products in MODELS:
+                found.append(timed(products, pattern, sparsity, bench))
+                written(out, found)
+    except SpaError as failure:
+        raise click.ClickException(str(failure)) from failure
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ MARGIN = 20.0
 
 def time_table(place: Place, *, every_kernel: bool = False) -> StepResult:
     """Time layers in a process of their own, which writes what it has as it goes."""
+    if place.emulated:
+        return StepResult("times of an emulated device mean nothing", is_skipped=True)
     out = place.folder / "table.json"
     out.unlink(missing_ok=True)
     seconds = max(0.0, min(SECONDS, place.left) - MARGIN)

@@ -14,6 +14,7 @@ from spa_onnx.bench.kernels.cuda.gpu import Gpu
 from spa_onnx.bench.kernels.cuda.measure import CudaBench
 from spa_onnx.bench.kernels.cuda.roofline import CudaRoofline
 from spa_onnx.bench.kernels.cuda.timing import CudaRow
+from spa_onnx.errors import SpaError
 from spa_onnx.runtime.cuda import CudaLibrary
 from tests.end_to_end.gpu_check.table import written
 
@@ -83,7 +84,10 @@ def main(out: Path, seconds: float, every_kernel: bool) -> None:
     """Time layers for so many SECONDS and write what came of them to OUT."""
     end = time.monotonic() + seconds
     listed = list(cases(GROUPS, (), SHARES, TYPES))
-    time_until(end, CudaLibrary.open(), listed, out, every_kernel=every_kernel)
+    try:
+        time_until(end, CudaLibrary.open(), listed, out, every_kernel=every_kernel)
+    except SpaError as failure:
+        raise click.ClickException(str(failure)) from failure
 
 
 if __name__ == "__main__":
