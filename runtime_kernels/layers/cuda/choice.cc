@@ -40,7 +40,7 @@ std::uint64_t Quotient(std::uint64_t number, std::uint64_t by) {
 
 // Smaller is better. Kernels for few tokens do them all at once or come last;
 // of the others the largest tile wins that still leaves few multiprocessors
-// without work.
+// without work and is not wider than all positions.
 struct Rank {
   bool is_unsuited;
   bool leaves_idle;
@@ -62,6 +62,12 @@ bool LeavesIdle(const CudaKernel& kernel, const Wanted& wanted,
          each * device.multiprocessors;
 }
 
+// Whether a narrower tile would do all positions of an image, too.
+bool IsTooWide(const CudaKernel& kernel, const Wanted& wanted) {
+  constexpr std::uint64_t kNarrowest = 64;
+  return kernel.positions > kNarrowest * Quotient(wanted.positions, kNarrowest);
+}
+
 Rank RankOf(const CudaKernel& kernel, const Wanted& wanted,
             const gpu::Properties& device) {
   const bool is_few =
@@ -73,7 +79,8 @@ Rank RankOf(const CudaKernel& kernel, const Wanted& wanted,
     return {!is_few && wanted.kind != Kind::kBitmask, !in_one,
             in_one ? area : ~area};
   }
-  const bool idle = LeavesIdle(kernel, wanted, device);
+  const bool idle =
+      LeavesIdle(kernel, wanted, device) || IsTooWide(kernel, wanted);
   return {is_few, idle, idle ? area : ~area};
 }
 
