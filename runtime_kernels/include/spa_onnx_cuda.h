@@ -55,10 +55,10 @@ struct SpaCudaLayer {
   const char* activation;
   float clip_min;
   float clip_max;
-  size_t tokens;      // of a linear layer; else 0
-  size_t images;      // of a convolution of 1 x 1; else 0
-  size_t input[2];    // of a convolution: height, width
-  size_t strides[2];  // likewise
+  size_t tokens;       // of a linear layer; else 0
+  size_t images;       // of a convolution of 1 x 1; else 0
+  size_t input[2];     // of a convolution: height, width
+  size_t strides[2];   // likewise
   const char* kernel;  // name of a kernel, or null for the one that is chosen
 };
 

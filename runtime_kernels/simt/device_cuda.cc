@@ -32,7 +32,14 @@ int Attribute(cudaDeviceAttr attribute, int device) {
 
 Properties Describe(int device) {
   int count = 0;
-  Check(cudaGetDeviceCount(&count), "looking for devices");
+  const cudaError_t looked = cudaGetDeviceCount(&count);
+  int driver = 0;
+  if (looked == cudaErrorInsufficientDriver &&
+      cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
+    cudaGetLastError();
+    throw Failure("CUDA: there is no NVIDIA driver");
+  }
+  Check(looked, "looking for devices");
   if (device < 0 || device >= count) {
     throw Failure("CUDA: there is no device " + std::to_string(device) +
                   " among " + std::to_string(count));
