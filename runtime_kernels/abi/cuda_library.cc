@@ -61,7 +61,7 @@ std::string CudaLibraryFor(const OrtApi& api, const OrtSessionOptions* options,
 }
 
 void AddCudaOps(const std::string& path, OrtCustomOpDomain* domain,
-                const OrtApiBase& base, std::uint32_t minor) {
+                const OrtApiBase& base) {
   // Never closed: sessions keep pointers into it.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
@@ -76,7 +76,7 @@ void AddCudaOps(const std::string& path, OrtCustomOpDomain* domain,
   }
   auto* add =
       FunctionOf<decltype(SpaCudaAddOps)>(library, path, "SpaCudaAddOps");
-  Check(add(domain, &base, minor));
+  Check(add(domain, &base));
 }
 
 }  // namespace spa

@@ -22,7 +22,7 @@ std::string CudaLibraryFor(const OrtApi& api, const OrtSessionOptions* options,
 // Adds the operators of a library to a domain. Throws InvalidInput if it cannot
 // be loaded or is of another version, and RuntimeFailure.
 void AddCudaOps(const std::string& library, OrtCustomOpDomain* domain,
-                const OrtApiBase& base, std::uint32_t minor);
+                const OrtApiBase& base);
 
 }  // namespace spa
 

@@ -83,8 +83,8 @@ const Ops& OpsFor(const Runtime& runtime) {
 }  // namespace
 }  // namespace spa::cuda
 
-OrtStatus* SpaCudaAddOps(OrtCustomOpDomain* domain, const OrtApiBase* api_base,
-                         uint32_t /*minor*/) {
+OrtStatus* SpaCudaAddOps(OrtCustomOpDomain* domain,
+                         const OrtApiBase* api_base) {
   const OrtApi* api = api_base->GetApi(spa::cuda::kApiVersion);
   return spa::StatusOf(*api, [&] {
     const spa::Runtime runtime{*api, spa::cuda::kApiVersion, false};

@@ -109,7 +109,7 @@ const Registration& RegistrationFor(const Runtime& runtime, std::size_t threads,
   Registration& made = known.emplace_front(runtime, threads, cuda_library);
   try {
     if (!cuda_library.empty()) {
-      AddCudaOps(cuda_library, made.domain, base, MinorVersion(base));
+      AddCudaOps(cuda_library, made.domain, base);
     }
   } catch (...) {
     known.pop_front();  // no session has seen it

@@ -16,11 +16,10 @@ extern "C" {
 
 struct OrtCustomOpDomain;
 
-// Adds the operators to a domain that the caller owns; `minor` is the runtime's
-// version without "1.". Returns null, or a status that the caller releases.
+// Adds the operators to a domain that the caller owns, for a runtime of version
+// 1.18 or newer. Returns null, or a status that the caller releases.
 SPA_EXPORT struct OrtStatus* SpaCudaAddOps(struct OrtCustomOpDomain* domain,
-                                           const struct OrtApiBase* api_base,
-                                           uint32_t minor);
+                                           const struct OrtApiBase* api_base);
 
 // The version of spa-onnx that the library belongs to.
 SPA_EXPORT const char* SpaCudaVersion(void);

@@ -148,14 +148,19 @@ class Table:
             "machine": asdict(self.machine),
             "layers": {line: asdict(timing) for line, timing in sorted(lines.items())},
         }
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(".tmp", path.name, self.folder)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(data, file, indent=1)
-            Path(name).replace(path)
-        except OSError:
-            return
+        write_table(path, data)
+
+
+def write_table(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a table as a whole, or not at all where its folder cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(".tmp", path.name, path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1)
+        Path(name).replace(path)
+    except OSError:
+        return
 
 
 def _read(path: Path) -> dict[str, Timing]:

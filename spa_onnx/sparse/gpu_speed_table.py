@@ -7,14 +7,12 @@ pattern and sparsity. A file that cannot be read, or is of another version, coun
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from spa_onnx.lower.table import Machine, cache_folder
+from spa_onnx.lower.table import Machine, cache_folder, write_table
 from spa_onnx.runtime.cuda import CudaDevice, CudaLibrary
 from spa_onnx.sparse.pattern import Pattern
 
@@ -83,14 +81,7 @@ class GpuSpeedTable:
         path = self.folder / file_name(self.machine)
         lines = {**_read(path), **self.lines}
         data = {"version": VERSION, "machine": asdict(self.machine), "times": lines}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(".tmp", path.name, self.folder)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(data, file, indent=1)
-            Path(name).replace(path)
-        except OSError:
-            return
+        write_table(path, data)
 
 
 def gpu_table(library: CudaLibrary, device: CudaDevice, measure: Measure) -> GpuSpeedTable:

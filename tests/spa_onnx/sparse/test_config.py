@@ -44,7 +44,10 @@ def test_auto_chooses_from_patterns_that_the_target_has() -> None:
     assert on_gpu.measures_speed
     assert not on_cpu.measures_speed
     assert not SparsifyConfig(pattern="2:4", target="cuda").measures_speed
-    speed = lambda _layer, _pattern, _sparsity: 0.5  # noqa: E731
+
+    def speed(_layer: object, _pattern: object, _sparsity: float) -> float:
+        return 0.5
+
     assert not SparsifyConfig(pattern="auto", target="cuda", speed=speed).measures_speed
 
 
